@@ -1,0 +1,3 @@
+"""hymtl: what finetuning, freezing and int8 quantization each buy and cost, measured on your pictures."""
+
+__version__ = "0.1.0"

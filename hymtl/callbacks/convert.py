@@ -1,0 +1,31 @@
+"""Convert the best network when fitting ends."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_only
+
+from hymtl import artifact, evaluation
+
+
+class ConvertBest(pl.Callback):
+    """As the last act of fitting, turn a copy of the network with the best weights into what is deployed.
+
+    Where the strategy quantizes, that is ``torch.ao.quantization.convert``, on the CPU. The copy is scored
+    on the validation photos (``score``) and saved as an artifact in ``dirpath``; the module that was fitted
+    stays as it was, on its device, so that it can be tested or fitted again.
+    """
+
+    def __init__(self, dirpath: str) -> None:
+        self.dirpath = Path(dirpath)
+        self.score: evaluation.Score | None = None
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        best = trainer.checkpoint_callback.best_model_path
+        if not best:  # fast_dev_run and the like: nothing was trained that could be deployed
+            return
+        copy = type(pl_module).load_from_checkpoint(best, map_location="cpu")
+        network = pl_module.strategy.finish(copy.network)
+        self.score = evaluation.score(network, trainer.datamodule.val_dataloader())
+        artifact.save(self.dirpath, network, copy.hparams)

@@ -1,0 +1,7 @@
+"""Data: pictures found, downloaded or drawn, and the LightningDataModule over them."""
+
+from hymtl.data.datamodule import PhotoDataModule
+from hymtl.data.find import find_photos
+from hymtl.data.photos import PhotoFolder
+
+__all__ = ["PhotoDataModule", "PhotoFolder", "find_photos"]

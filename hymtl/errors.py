@@ -1,0 +1,28 @@
+"""The one error type a user of hymtl is meant to read."""
+
+import difflib
+from collections.abc import Iterable
+
+from hydra.errors import CompactHydraException
+
+
+class HymtlError(CompactHydraException):
+    """Something the user can mend: names the thing and the remedy.
+
+    Hydra prints a ``CompactHydraException`` without a traceback and exits with code 1
+    (``HYDRA_FULL_ERROR=1`` brings the traceback back), which is what bad input deserves.
+    """
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """A sentence that lists ``choices``, led by the one closest to ``name`` when one is close."""
+    choices = sorted(choices)
+    close = difflib.get_close_matches(name, choices, n=1)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    return f"{hint}Choose from: {', '.join(choices)}."
+
+
+def check_choice(setting: str, value: str, choices: Iterable[str]) -> None:
+    """Raise a ``HymtlError`` that names ``setting`` unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise HymtlError(f"{setting}={value} is unknown. {did_you_mean(str(value), choices)}")

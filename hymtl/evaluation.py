@@ -1,0 +1,34 @@
+"""Scoring a network on photos, outside Lightning: what is deployed is judged as it will be used."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Score:
+    """Logits (N, classes), float32, and labels (N) of every photo, in the loader's order."""
+
+    logits: Tensor
+    labels: Tensor
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of photos classified right."""
+        return (self.logits.argmax(dim=1) == self.labels).float().mean().item()
+
+    @property
+    def loss(self) -> float:
+        """Cross entropy, in nats, mean over photos."""
+        return F.cross_entropy(self.logits, self.labels).item()
+
+
+@torch.no_grad()
+def score(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Score:
+    """Run a network in eval mode, on the CPU, over batches of (pictures, labels)."""
+    network.eval()
+    logits, labels = zip(*((network(pictures), labels) for pictures, labels in batches), strict=True)
+    return Score(torch.cat(logits), torch.cat(labels))

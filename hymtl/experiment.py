@@ -1,0 +1,90 @@
+"""The story, in order: data and weights found, network built, fitted, converted, scored, recorded."""
+
+import logging
+from pathlib import Path
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from hymtl import backbones, results, settings, strategies
+from hymtl.backbones import Pretrained
+from hymtl.data import PhotoDataModule, PhotoFolder, find_photos
+from hymtl.errors import HymtlError
+from hymtl.module import TransferModule
+from hymtl.strategies import Strategy
+
+log = logging.getLogger(__name__)
+
+
+def run(cfg: DictConfig) -> dict:
+    """Run the experiment that ``cfg`` (``conf/config.yaml``) describes and return its result record.
+
+    Everything goes to ``cfg.run_dir``: checkpoints, TensorBoard events, the artifact and ``result.json``.
+
+    Raises:
+        HymtlError: if a setting, the data or the weights are not what they should be.
+    """
+    module, trainer = fit(cfg)
+    result = results.collect(module, trainer, seed=cfg.seed)
+    results.write(result, Path(cfg.run_dir), trainer.logger)
+    return result
+
+
+def fit(cfg: DictConfig) -> tuple[TransferModule, pl.Trainer]:
+    """The experiment without its record: the module as it was when fitting ended, and its trainer."""
+    settings.check(cfg)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    strategy = strategies.create(**cfg.strategy)
+    photos = find_photos(cfg.data.source, cfg.data.root)
+    pretrained = backbones.find(cfg.backbone.name, cfg.backbone.weights)
+    _announce(photos, pretrained)
+
+    datamodule = _datamodule(cfg, photos, pretrained)
+    network = strategy.transfer(pretrained, len(photos.classes), datamodule.calibration_batches())
+    module = TransferModule(
+        pretrained.backbone.name,
+        strategy.spec(),
+        photos.classes,
+        OmegaConf.to_container(cfg.optim, resolve=True),
+        OmegaConf.to_container(cfg.scheduler, resolve=True),
+        resize=cfg.data.resize,
+        sources={"dataset": photos.record, "backbone": pretrained.record},
+        network=network,
+    )
+    trainer = _trainer(cfg, strategy)
+    trainer.fit(module, datamodule, ckpt_path=cfg.ckpt_path)
+    return module, trainer
+
+
+def _announce(photos: PhotoFolder, pretrained: Pretrained) -> None:
+    """The first lines of the log: what is really used, and loudly if it is not what was asked for first."""
+    for source in (photos, pretrained):
+        if source.fallback:
+            log.warning("!!! %s", source.fallback)
+    counts = ", ".join(f"{len(split)} {name}" for name, split in photos.splits.items())
+    log.info("dataset   %s (%s; %s) sha256 %.12s", photos.name, photos.root, counts, photos.digest)
+    log.info("classes   %s", ", ".join(photos.classes))
+    log.info("backbone  %s, weights %s, sha256 %.12s", pretrained.backbone.name, pretrained.weights, pretrained.digest)
+
+
+def _datamodule(cfg: DictConfig, photos: PhotoFolder, pretrained: Pretrained) -> PhotoDataModule:
+    loader = {key: value for key, value in cfg.data.items() if key not in ("source", "root")}
+    return PhotoDataModule(photos, pretrained.backbone.preprocessing, seed=cfg.seed, **loader)
+
+
+def _trainer(cfg: DictConfig, strategy: Strategy) -> pl.Trainer:
+    accelerator = cfg.trainer.accelerator
+    if strategy.cpu_only:
+        if accelerator not in ("auto", "cpu"):
+            raise HymtlError(
+                f"trainer.accelerator={accelerator}: int8 networks run on the CPU only, and strategy="
+                f"{strategy.name} trains on one. Use trainer.accelerator=cpu, or strategy=qat, which trains on a GPU."
+            )
+        accelerator = "cpu"
+    return instantiate(
+        cfg.trainer,
+        accelerator=accelerator,
+        logger=instantiate(cfg.logger),
+        callbacks=[instantiate(callback) for callback in cfg.callbacks.values()],
+    )

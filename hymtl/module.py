@@ -1,0 +1,103 @@
+"""The LightningModule: steps, metrics, optimizer. It knows no strategy by name."""
+
+import warnings
+from collections.abc import Mapping
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics.classification import MulticlassAccuracy
+
+from hymtl import backbones, strategies
+
+# Lightning 2.6 asks torch for something that torch 2.15 renamed; it works, and is Lightning's to mend.
+warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated")
+
+
+class TransferModule(pl.LightningModule):
+    """Trains ``network``, or, without one, the architecture that ``backbone`` and ``strategy`` describe.
+
+    The second is what ``load_from_checkpoint`` needs: every argument but ``network`` is of plain types and
+    stands in the checkpoint, which therefore loads under torch's default ``weights_only=True``.
+
+    Args:
+        backbone: a name of ``hymtl.backbones``.
+        strategy: ``{"name": ..., option: value}``, as ``Strategy.spec()`` gives.
+        classes: class names, in the order of the labels.
+        optim: an optimizer for ``hydra.utils.instantiate``: ``{"_target_": ..., "_partial_": True, ...}``.
+        scheduler: the same for a learning-rate scheduler, stepped once an epoch; None for a constant rate.
+        resize: pixels of a picture's shorter side before the centre crop, for whoever predicts with it.
+        sources: records of the dataset and the pretrained weights, carried along for whoever finds the file.
+
+    Logged each epoch (the x axis of TensorBoard is the epoch, so that runs of different batch size compare):
+    ``train/loss``, ``train/acc``, ``val/loss``, ``val/acc``, means over samples, and ``lr``.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        strategy: Mapping,
+        classes: list[str],
+        optim: Mapping,
+        scheduler: Mapping | None = None,
+        resize: int = 256,
+        sources: Mapping | None = None,
+        network: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["network"], logger=False)
+        self.strategy = strategies.create(**strategy)
+        self.network = network or self.strategy.build(backbones.get(backbone), len(classes))
+        self.accuracy = nn.ModuleDict(
+            # "train" is a method of modules, so the key says more than that.
+            {f"{stage}_acc": MulticlassAccuracy(len(classes), average="micro") for stage in ("train", "val", "test")}
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Normalized pictures (N, 3, H, W) to logits (N, classes)."""
+        return self.network(pictures)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        with self.strategy.training(self.network):
+            return self._step(batch, "train")
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        return self._step(batch, "val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        return self._step(batch, "test")
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """Class probabilities (N, classes)."""
+        return self(batch[0]).softmax(dim=1)
+
+    def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> Tensor:
+        pictures, labels = batch
+        logits = self(pictures)
+        loss = F.cross_entropy(logits, labels)
+        accuracy = self.accuracy[f"{stage}_acc"]
+        accuracy(logits, labels)
+        # Weighted by batch size: the last batch is smaller, and a mean is a mean over photos.
+        shown = {"on_step": False, "on_epoch": True, "prog_bar": stage != "test", "batch_size": len(labels)}
+        self.log(f"{stage}/loss", loss, sync_dist=True, **shown)
+        self.log(f"{stage}/acc", accuracy, **shown)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.log("lr", self.optimizers().param_groups[0]["lr"])
+        self._log_epoch()
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_epoch()
+
+    def _log_epoch(self) -> None:
+        # Lightning takes a metric called "step" for the x axis of everything logged with it.
+        self.log("step", float(self.current_epoch))
+
+    def configure_optimizers(self) -> dict:
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = instantiate(self.hparams.optim)(trained)
+        if not self.hparams.scheduler:
+            return {"optimizer": optimizer}
+        return {"optimizer": optimizer, "lr_scheduler": instantiate(self.hparams.scheduler)(optimizer)}

@@ -1,0 +1,179 @@
+"""int8 quantization in eager mode: the only file that knows ``torch.ao.quantization``.
+
+The words are the field's own. A *qconfig* says how activations and weights are observed; *observers*
+watch ranges during *calibration*; *fake-quant* rounds to int8 and back during training; *convert* swaps
+modules for int8 ones, which run on the CPU only, by one of several *engines*.
+
+It knows no config, no data and no Lightning, so that the day ``torch.ao.quantization`` leaves torch,
+this file is what changes.
+"""
+
+import contextlib
+import copy
+import warnings
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.ao import quantization as ao
+from torch.ao.nn import intrinsic
+from torch.ao.nn.quantized import FloatFunctional  # noqa: F401  (for backbones with residual additions)
+from torch.ao.quantization import DeQuantStub, QuantStub  # noqa: F401  (for backbones)
+
+from hymtl.errors import HymtlError, did_you_mean
+
+# onednn first: as fast as x86 on CPUs with VNNI and not slower elsewhere; qnnpack is made for ARM.
+ENGINES = ("onednn", "x86", "fbgemm", "qnnpack")
+RELU6_MAX = 6.0
+
+# torch prints its deprecation at every prepare and convert; this project pins torch below the removal
+# and keeps the API in this one file, so the reader of a training log has nothing to do about it.
+warnings.filterwarnings("ignore", message="torch.ao.quantization is deprecated", category=DeprecationWarning)
+warnings.filterwarnings("ignore", message="torch.quantize_per_tensor, torch.quantize_per_channel and other")
+warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
+# The fused observers keep passing the argument that observers now ignore; nothing of ours uses it.
+warnings.filterwarnings("ignore", message="Please use quant_min and quant_max to specify the range")
+# The rebuild of an int8 network converts before it loads: its observers have seen nothing, on purpose.
+warnings.filterwarnings("ignore", message="must run observer before calling calculate_qparams")
+
+
+def choose_engine(engine: str = "auto") -> str:
+    """The quantized engine to use: ``engine`` itself, or the best of this CPU for ``"auto"``.
+
+    Raises:
+        HymtlError: if the engine is unknown or this build of torch or this CPU lacks it.
+    """
+    available = [name for name in ENGINES if name in torch.backends.quantized.supported_engines]
+    if engine == "auto":
+        return available[0]
+    if engine not in available:
+        known = "is not available on this machine" if engine in ENGINES else "is unknown"
+        raise HymtlError(f"strategy.engine={engine} {known}. {did_you_mean(engine, ['auto', *available])}")
+    return engine
+
+
+def set_engine(engine: str) -> None:
+    """Make ``engine`` the one that converted modules pack their weights for and run on."""
+    torch.backends.quantized.engine = engine
+
+
+def _reduce_range(engine: str) -> bool:
+    """Whether activations must keep to 7 bits: fbgemm's 16-bit accumulation overflows without VNNI."""
+    return engine in ("x86", "fbgemm") and not torch.cpu._is_vnni_supported()
+
+
+def qat_qconfig(engine: str) -> ao.QConfig:
+    """Fake-quant for training: moving-average ranges, 8-bit activations, per-channel 8-bit weights."""
+    activation = ao.FusedMovingAvgObsFakeQuantize.with_args(
+        observer=ao.MovingAverageMinMaxObserver,
+        quant_min=0,
+        quant_max=255,
+        reduce_range=_reduce_range(engine),
+    )
+    return ao.QConfig(activation=activation, weight=ao.get_default_qat_qconfig(engine).weight)
+
+
+def calibration_qconfig(engine: str) -> ao.QConfig:
+    """Observers for post-training quantization: histograms of activations, per-channel 8-bit weights."""
+    activation = ao.HistogramObserver.with_args(reduce_range=_reduce_range(engine))
+    return ao.QConfig(activation=activation, weight=ao.get_default_qconfig(engine).weight)
+
+
+def prepare_calibration(backbone: nn.Module, engine: str) -> nn.Module:
+    """Fuse a float backbone and put observers into it, in place; leaves it in eval mode."""
+    set_engine(engine)
+    backbone.eval()
+    backbone.fuse_model(is_qat=False)
+    backbone.qconfig = calibration_qconfig(engine)
+    ao.prepare(backbone, inplace=True)
+    return backbone
+
+
+def prepare_qat(backbone: nn.Module, engine: str) -> nn.Module:
+    """Fuse a float backbone for training and put fake-quant into it, in place.
+
+    Observers are left switched off: only :func:`observing` moves a range.
+    """
+    set_engine(engine)
+    backbone.train()
+    backbone.fuse_model(is_qat=True)
+    backbone.qconfig = qat_qconfig(engine)
+    _clip_relu6(backbone)
+    ao.prepare_qat(backbone, inplace=True)
+    backbone.apply(ao.disable_observer)
+    return backbone
+
+
+@torch.no_grad()
+def calibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Show normalized pictures (N, 3, H, W) to the observers of a prepared network."""
+    for pictures in batches:
+        network(pictures)
+
+
+@contextlib.contextmanager
+def observing(network: nn.Module) -> Iterator[None]:
+    """Switch the fake-quant observers on inside the block and off again after it.
+
+    Observers move in every forward pass while they are on, evaluation included, so a validation epoch
+    would leak its ranges into the network. With this block around the training step alone, nothing else
+    can move them.
+    """
+    network.apply(ao.enable_observer)
+    try:
+        yield
+    finally:
+        network.apply(ao.disable_observer)
+
+
+def convert(network: nn.Module, engine: str) -> nn.Module:
+    """An int8 copy, on the CPU and in eval mode, of a prepared network, which itself stays as it was."""
+    set_engine(engine)
+    int8 = copy.deepcopy(network).cpu().eval()
+    return ao.convert(int8, inplace=True)
+
+
+def untrained_int8(backbone: nn.Module, engine: str, size: int) -> nn.Module:
+    """The int8 architecture of a float backbone, for a state dict to be loaded into; takes the backbone apart.
+
+    One blank picture of ``size`` pixels goes through it, so that every observer has a range of the right shape.
+    """
+    prepare_calibration(backbone, engine)
+    calibrate(backbone, [torch.zeros(1, 3, size, size)])
+    return convert(backbone, engine)
+
+
+def fuse(module: nn.Sequential, names: list[str], *, is_qat: bool) -> None:
+    """Fuse conv, batch norm and, where listed, ReLU or ReLU6 of ``module`` into one module, in place."""
+    method = ao.fuse_modules_qat if is_qat else ao.fuse_modules
+    custom = {"additional_fuser_method_mapping": {(nn.Conv2d, nn.BatchNorm2d, nn.ReLU6): _fuse_conv_bn_relu6}}
+    method(module, names, inplace=True, fuse_custom_config_dict=custom)
+
+
+class _ClippedFakeQuantize(ao.FusedMovingAvgObsFakeQuantize):
+    """Fake-quant behind a fused ReLU6: torch's fused QAT module applies ReLU, so the 6 is applied here."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.clamp(max=RELU6_MAX))
+
+
+def _fuse_conv_bn_relu6(is_qat: bool, conv: nn.Conv2d, bn: nn.BatchNorm2d, relu6: nn.ReLU6) -> nn.Module:
+    """ReLU6 after an int8 convolution needs no operation: a ReLU whose output range ends at 6 saturates there.
+
+    torch fuses ReLU only. Left apart, ReLU6 would make the convolution's own output range, with all that
+    ReLU6 cuts off, decide the scale: on EfficientNet-Lite0 most of the 256 levels go to waste.
+    """
+    if is_qat:
+        fused = intrinsic.ConvBnReLU2d(conv, bn, nn.ReLU())
+    else:
+        fused = intrinsic.ConvReLU2d(nn.utils.fuse_conv_bn_eval(conv, bn), nn.ReLU())
+    fused[-1] = relu6
+    return fused
+
+
+def _clip_relu6(backbone: nn.Module) -> None:
+    """Have the fake-quant of every fused ReLU6 cut activations at 6, before ``prepare_qat`` swaps the modules."""
+    activation = _ClippedFakeQuantize.with_args(**backbone.qconfig.activation.p.keywords)
+    for module in backbone.modules():
+        if isinstance(module, intrinsic.ConvBnReLU2d) and isinstance(module[-1], nn.ReLU6):
+            module.qconfig = ao.QConfig(activation=activation, weight=backbone.qconfig.weight)

@@ -1,0 +1,49 @@
+"""Checking settings before anything slow begins; what YAML cannot say about them."""
+
+from collections.abc import Callable
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from hymtl.errors import HymtlError
+
+
+def _whole(least: int) -> tuple[str, Callable[[object], bool]]:
+    return f"a whole number of at least {least}", lambda v: isinstance(v, int) and v is not True and v >= least
+
+
+_RULES = {
+    "seed": _whole(0),
+    "epochs": _whole(1),
+    "data.batch_size": _whole(1),
+    "data.resize": _whole(1),
+    "data.workers": ("'auto' or a whole number of at least 0", lambda v: v == "auto" or _whole(0)[1](v)),
+    "data.cache_gb": ("a number of gigabytes", lambda v: isinstance(v, int | float) and v >= 0),
+}
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse values that would fail later or, worse, not at all.
+
+    Raises:
+        HymtlError: naming the setting and what it may be.
+    """
+    for name in OmegaConf.missing_keys(cfg):
+        raise HymtlError(f"{name} has no value: give {name}=... on the command line.")
+    for name, (expected, holds) in _RULES.items():
+        value = OmegaConf.select(cfg, name)
+        if not holds(value):
+            raise HymtlError(f"{name}={value}: expected {expected}.")
+    _check_optimizer(cfg)
+
+
+def _check_optimizer(cfg: DictConfig) -> None:
+    """Build optimizer and scheduler once on a lone parameter, which finds bad values and misspelt options."""
+    from torch import nn, zeros
+
+    try:
+        optimizer = instantiate(cfg.optim)([nn.Parameter(zeros(1))])
+        if cfg.scheduler:
+            instantiate(cfg.scheduler)(optimizer)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise HymtlError(f"optim or scheduler: {error}. See conf/optim/ and conf/scheduler/.") from error

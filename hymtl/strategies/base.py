@@ -1,0 +1,61 @@
+"""What a strategy is: how the network is built, what trains, how it is finished."""
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from hymtl.backbones import Backbone, Pretrained
+from hymtl.network import Classifier
+
+
+@dataclass
+class Strategy:
+    """One way to transfer a backbone. Its fields are the options of its ``conf/strategy/*.yaml``.
+
+    A subclass says where it differs from finetuning in float: ``build`` and ``finish`` above all.
+    """
+
+    name: ClassVar[str]
+    quantizes: ClassVar[bool] = False  # the deployed network is int8
+    cpu_only: ClassVar[bool] = False  # already while it trains
+
+    def build(self, backbone: Backbone, classes: int) -> Classifier:
+        """The network as it trains, with random weights: the architecture that a checkpoint loads into."""
+        raise NotImplementedError
+
+    def transfer(self, pretrained: Pretrained, classes: int, calibration: Iterable[Tensor]) -> Classifier:
+        """The network as it trains, from pretrained weights.
+
+        ``calibration`` gives batches (N, 3, H, W) of training pictures, should activation ranges be needed.
+        """
+        network = self.build(pretrained.backbone, classes)
+        load_backbone(network.backbone, pretrained)
+        return network
+
+    def training(self, network: nn.Module) -> contextlib.AbstractContextManager:
+        """A context around each training step, and nothing else."""
+        return contextlib.nullcontext()
+
+    def finish(self, network: Classifier) -> Classifier:
+        """The network to deploy, from a trained one on the CPU that may be taken apart."""
+        return network.eval()
+
+    def spec(self) -> dict:
+        """Name and options in plain types, as checkpoints and artifacts keep them."""
+        return {"name": self.name, **asdict(self)}
+
+
+def load_backbone(backbone: nn.Module, pretrained: Pretrained) -> None:
+    """Load pretrained weights into a float backbone that is not fused yet; random ones stay as built."""
+    state = pretrained.state_dict()
+    if state is not None:
+        backbone.load_state_dict(state)
+
+
+def freeze(module: nn.Module) -> None:
+    """No gradients for any parameter of ``module``."""
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)

@@ -1,0 +1,34 @@
+"""Frozen: the backbone stays as it is, a new head is trained on its features."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from hymtl.backbones import Backbone
+from hymtl.errors import check_choice
+from hymtl.network import Classifier
+from hymtl.strategies.base import Strategy, freeze
+
+
+@dataclass
+class Frozen(Strategy):
+    """Only the head trains.
+
+    ``batch_norm`` is ``"eval"`` (the backbone's running statistics stay those of its pretraining) or
+    ``"moving"`` (they go on moving with the training pictures, as in the tutorial, which puts the whole
+    network in train mode).
+
+    Source: PyTorch's transfer learning tutorial, "ConvNet as fixed feature extractor".
+    """
+
+    name = "frozen"
+    batch_norm: str = "eval"
+
+    def __post_init__(self) -> None:
+        check_choice("strategy.batch_norm", self.batch_norm, ("eval", "moving"))
+
+    def build(self, backbone: Backbone, classes: int) -> Classifier:
+        body = backbone.build()
+        freeze(body)
+        head = nn.Linear(backbone.features, classes)
+        return Classifier(body, head, backbone_in_eval=self.batch_norm == "eval")

@@ -1,0 +1,93 @@
+"""Quantized: the backbone is int8 from the start, a float head is trained on its features."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from hymtl import quantization
+from hymtl.backbones import Backbone, Pretrained
+from hymtl.backbones.pretrained import IMAGENET, read_state_dict
+from hymtl.errors import HymtlError, check_choice
+from hymtl.network import Classifier
+from hymtl.strategies.base import Strategy, load_backbone
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Quantized(Strategy):
+    """A head on int8 features; on the CPU, where int8 runs.
+
+    ``source`` says where the int8 backbone comes from: ``"official"`` is torchvision's own int8 weights
+    (ImageNet ones, for some backbones), ``"calibrated"`` quantizes the float backbone after training
+    (static, calibrated on training pictures only), ``"auto"`` takes the official ones where they can be
+    had. ``transfer`` settles ``"auto"``, so that checkpoints and results say which it was.
+
+    Source: PyTorch's quantized transfer learning tutorial, part 1.
+    """
+
+    name = "quantized"
+    quantizes = True
+    cpu_only = True
+    source: str = "auto"
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_choice("strategy.source", self.source, ("auto", "official", "calibrated"))
+        self.engine = quantization.choose_engine(self.engine)
+
+    def build(self, backbone: Backbone, classes: int) -> Classifier:
+        body = quantization.untrained_int8(backbone.build(), self.engine, backbone.preprocessing.size)
+        return self._classifier(body, backbone, classes)
+
+    def transfer(self, pretrained: Pretrained, classes: int, calibration: Iterable[Tensor]) -> Classifier:
+        body = self._official(pretrained) or self._calibrated(pretrained, calibration)
+        return self._classifier(body, pretrained.backbone, classes)
+
+    def _classifier(self, body: nn.Module, backbone: Backbone, classes: int) -> Classifier:
+        return Classifier(body, dropout_head(backbone, classes), backbone_in_eval=True)
+
+    def _official(self, pretrained: Pretrained) -> nn.Module | None:
+        """The backbone with torchvision's int8 weights; None where ``source`` lets us do without."""
+        if self.source == "calibrated":
+            return None
+        try:
+            file = _official_file(pretrained)
+        except HymtlError as error:
+            if self.source == "official":
+                raise
+            log.warning("strategy.source=auto: quantizing %s ourselves. %s", pretrained.backbone.name, error)
+            self.source = "calibrated"
+            return None
+        self.source = "official"
+        body = quantization.untrained_int8(
+            pretrained.backbone.build(), self.engine, pretrained.backbone.preprocessing.size
+        )
+        state = read_state_dict(file)
+        head = pretrained.backbone.classifier
+        body.load_state_dict({key: value for key, value in state.items() if not key.startswith(head)})
+        return body
+
+    def _calibrated(self, pretrained: Pretrained, calibration: Iterable[Tensor]) -> nn.Module:
+        body = pretrained.backbone.build()
+        load_backbone(body, pretrained)
+        quantization.prepare_calibration(body, self.engine)
+        quantization.calibrate(body, calibration)
+        return quantization.convert(body, self.engine)
+
+
+def dropout_head(backbone: Backbone, classes: int) -> nn.Sequential:
+    """The head of the quantized tutorial, in float."""
+    return nn.Sequential(nn.Dropout(0.5), nn.Linear(backbone.features, classes))
+
+
+def _official_file(pretrained: Pretrained) -> Path:
+    backbone = pretrained.backbone
+    if pretrained.weights != IMAGENET:
+        raise HymtlError(f"Official int8 weights are ImageNet's, and backbone.weights={pretrained.weights}.")
+    if backbone.official_int8 is None:
+        raise HymtlError(f"There are no official int8 weights of {backbone.name}: use strategy.source=calibrated.")
+    return backbone.official_int8()

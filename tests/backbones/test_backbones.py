@@ -1,0 +1,171 @@
+"""Backbones against independent implementations, and their weights against every way to be wrong."""
+
+import pytest
+import torch
+from torchvision.models import quantization as nets
+from torchvision.models import get_model_weights, resnet18, resnet50
+
+from hymtl import backbones
+from hymtl.backbones import BACKBONES, hub, pretrained
+from hymtl.download import DownloadError
+from hymtl.errors import HymtlError
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """No download succeeds, whatever this machine can reach."""
+
+    def refuse(url, path, sha256):
+        raise DownloadError(f"could not download {url}")
+
+    monkeypatch.setattr(hub, "download", refuse)
+
+
+def test_efficientnet_lite0_equals_timms():
+    timm = pytest.importorskip("timm", reason="timm is the independent implementation to compare with")
+    found = backbones.find("efficientnet_lite0", "imagenet")
+    ours = found.backbone.build().eval()
+    ours.load_state_dict(found.state_dict())
+    theirs = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
+    package = torch.load(found.file, weights_only=True)
+    theirs.load_state_dict({_in_timm(key): value for key, value in package.items() if not key.startswith("_fc")})
+    for size in (224, 225, 192):  # even and odd sizes pad differently
+        pictures = torch.randn(2, 3, size, size)
+        with torch.no_grad():
+            torch.testing.assert_close(ours(pictures), theirs(pictures), atol=1e-5, rtol=1e-5)
+
+
+def _in_timm(key: str) -> str:
+    """timm's name of a tensor of the package, written without a look at ours."""
+    parts = key.split(".")
+    if parts[0] != "_blocks":
+        outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+        return ".".join([outer[parts[0]], *parts[1:]])
+    block, stage = int(parts[1]), 0
+    for stage, depth in enumerate((1, 2, 2, 3, 3, 4, 1)):
+        if block < depth:
+            break
+        block -= depth
+    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    others = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
+    others |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
+    inner = (first if stage == 0 else others)[parts[2]]
+    return ".".join(["blocks", str(stage), str(block), inner, *parts[3:]])
+
+
+def test_resnet18_equals_torchvisions():
+    reference = resnet18().eval()
+    ours = backbones.get("resnet18").build().eval()
+    ours.load_state_dict({k: v for k, v in reference.state_dict().items() if not k.startswith("fc.")})
+    reference.fc = torch.nn.Identity()
+    pictures = torch.randn(2, 3, 96, 96)
+    assert torch.equal(ours(pictures), reference(pictures))
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_a_backbone_gives_as_many_features_as_it_says(name):
+    backbone = backbones.get(name)
+    assert backbone.build().eval()(torch.zeros(1, 3, 64, 64)).shape == (1, backbone.features)
+
+
+@pytest.mark.parametrize("name", sorted(set(BACKBONES) - {"efficientnet_lite0"}))
+def test_registered_addresses_are_torchvisions_own(name):
+    backbone = backbones.get(name)
+    float_urls = {weights.url for weights in get_model_weights(name)}
+    int8_urls = {weights.url for weights in get_model_weights(f"quantized_{name}")}
+    assert backbone.imagenet.args[0] in float_urls
+    assert backbone.official_int8.args[0] in int8_urls
+
+
+def test_the_digest_in_a_hub_files_name_is_what_a_download_is_checked_against(monkeypatch, tmp_path):
+    seen = {}
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(hub, "download", lambda url, path, sha256: seen.update(url=url, path=path, sha256=sha256))
+    hub.hub_file("https://example.org/models/quantized/resnet18_fbgemm_16fa66dd.pth")
+    assert seen["sha256"] == "16fa66dd"
+    assert seen["path"] == tmp_path / "hub" / "checkpoints" / "resnet18_fbgemm_16fa66dd.pth"
+
+
+def test_auto_falls_back_and_says_so(offline, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    found = backbones.find("auto", "imagenet")
+    assert found.backbone.name == "efficientnet_lite0"
+    assert "fell back" in found.fallback and "fell back" in found.record["fallback"]
+
+
+def test_auto_is_resnet18_where_its_weights_are_cached(offline, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "_imagenet_file", lambda backbone: tmp_path / "cached.pth")
+    torch.save(resnet18().state_dict(), tmp_path / "cached.pth")
+    found = backbones.find("auto", "imagenet")
+    assert (found.backbone.name, found.fallback) == ("resnet18", None)
+    assert found.state_dict().keys() == found.backbone.build().state_dict().keys()
+
+
+def test_a_named_backbone_is_strict(offline, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(HymtlError, match="resnet18 are not on this machine.*backbone=efficientnet_lite0"):
+        backbones.find("resnet18", "imagenet")
+
+
+def test_a_state_dict_from_a_path_is_what_the_network_starts_from(tmp_path):
+    reference = resnet18()
+    torch.save(reference.state_dict(), tmp_path / "mine.pth")
+    found = backbones.find("resnet18", str(tmp_path / "mine.pth"))
+    network = found.backbone.build()
+    network.load_state_dict(found.state_dict())
+    assert torch.equal(network.layer4[1].conv2.weight, reference.layer4[1].conv2.weight)
+    assert found.record["weights"] == str(tmp_path / "mine.pth") and len(found.record["digest"]) == 64
+
+
+def test_weights_without_batch_counters_load_as_old_files_do(tmp_path):
+    state = {k: v for k, v in resnet18().state_dict().items() if not k.endswith("num_batches_tracked")}
+    torch.save(state, tmp_path / "old.pth")
+    found = backbones.find("resnet18", str(tmp_path / "old.pth"))
+    found.backbone.build().load_state_dict(found.state_dict())
+
+
+def test_weights_of_another_network_are_refused_by_name(tmp_path):
+    torch.save(resnet50().state_dict(), tmp_path / "other.pth")
+    with pytest.raises(HymtlError, match="other.pth holds no weights of resnet18.*They fit backbone=resnet50"):
+        backbones.find("resnet18", str(tmp_path / "other.pth"))
+
+
+class _Evil:
+    def __reduce__(self):
+        return (open, ("/tmp/hymtl-was-here", "w"))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a file of torch", {"a": 1}, [1, 2], _Evil()])
+def test_what_is_no_state_dict_is_refused_by_name(tmp_path, content):
+    file = tmp_path / "bad.pth"
+    file.write_bytes(content) if isinstance(content, bytes) else torch.save(content, file)
+    with pytest.raises(HymtlError, match="bad.pth"):
+        backbones.find("resnet18", str(file))
+
+
+def test_a_missing_file_and_an_unknown_name_are_refused(tmp_path):
+    with pytest.raises(HymtlError, match="missing.pth: there is no such file"):
+        backbones.find("resnet18", "missing.pth")
+    with pytest.raises(HymtlError, match="Did you mean 'resnet18'"):
+        backbones.find("resnet81", "imagenet")
+
+
+def test_official_int8_weights_are_used_where_they_are_at_hand(tmp_path, monkeypatch):
+    """An int8 state dict as torchvision saves it, in the hub cache under its official name."""
+    from hymtl import strategies
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    official = nets.resnet18(quantize=True)  # random weights, int8 with fbgemm's qconfig, 1000 classes
+    torch.save(official.state_dict(), cache / "resnet18_fbgemm_16fa66dd.pth")
+    torch.save(resnet18().state_dict(), cache / "resnet18-f37072fd.pth")
+
+    recipe = strategies.create("quantized")
+    network = recipe.transfer(backbones.find("resnet18", "imagenet"), 2, calibration=[])
+    assert recipe.spec()["source"] == "official"
+    official.fc = torch.nn.Identity()
+    pictures = torch.randn(2, 3, 224, 224)
+    ours, theirs = network.backbone(pictures), official(pictures)
+    # Engines may round a tie the other way; one step of the last activation's scale is the most.
+    assert (ours - theirs).abs().max() <= official.layer4[1].add_relu.scale * 1.01

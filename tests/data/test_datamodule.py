@@ -1,0 +1,188 @@
+"""Batches, and the folders they come from."""
+
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+
+from hymtl.backbones import Preprocessing, get
+from hymtl.data import PhotoDataModule, find_photos, hymenoptera
+from hymtl.data import transforms as T
+from hymtl.data.dataset import EpochSampler, decode
+from hymtl.data.photos import read_folder
+from hymtl.errors import HymtlError
+
+
+def datamodule(folder, **options):
+    return PhotoDataModule(read_folder(folder), Preprocessing(), **{"batch_size": 5, "workers": 0} | options)
+
+
+def epoch(loader, number=0):
+    loader.sampler.set_epoch(number)
+    batches = list(loader)
+    return torch.cat([pictures for pictures, _ in batches]), torch.cat([labels for _, labels in batches])
+
+
+def test_a_batch_is_normalized_float_with_int64_labels(pictures):
+    batch, labels = next(iter(datamodule(pictures).train_dataloader()))
+    assert batch.shape == (5, 3, 224, 224) and batch.dtype == torch.float32
+    assert labels.shape == (5,) and labels.dtype == torch.int64
+    assert -2.2 < batch.min() < 0 < batch.max() < 2.7  # (0 - mean) / std to (1 - mean) / std
+
+
+def test_every_photo_comes_once_an_epoch_in_another_order_each(pictures):
+    sampler = EpochSampler(24, seed=0, shuffle=True)
+    orders = []
+    for number in (0, 1):
+        sampler.set_epoch(number)
+        keys = list(sampler)
+        assert {key[0] for key in keys} == {number}
+        orders.append([index for _, index in keys])
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(24))
+    assert orders[0] != orders[1]
+
+
+def test_augmentation_hangs_on_seed_epoch_and_index_alone(pictures):
+    reference, labels = epoch(datamodule(pictures, seed=1).train_dataloader())
+    for options in ({"workers": 2}, {"cache_gb": 0.0}):  # nor on workers, nor on where pictures are kept
+        again, same_labels = epoch(datamodule(pictures, seed=1, **options).train_dataloader())
+        assert torch.equal(reference, again) and torch.equal(labels, same_labels)
+    torch.rand(100)  # nor on what else was drawn
+    assert torch.equal(reference, epoch(datamodule(pictures, seed=1).train_dataloader())[0])
+    assert not torch.equal(reference, epoch(datamodule(pictures, seed=2).train_dataloader())[0])
+    assert not torch.equal(reference, epoch(datamodule(pictures, seed=1).train_dataloader(), number=1)[0])
+
+
+def test_workers_that_live_on_learn_of_the_next_epoch(pictures):
+    loader, reference = datamodule(pictures, workers=2).train_dataloader(), datamodule(pictures).train_dataloader()
+    for number in (0, 1):
+        assert torch.equal(epoch(loader, number)[0], epoch(reference, number)[0])
+
+
+def test_loading_leaves_the_global_random_state_alone(pictures):
+    loader = datamodule(pictures).train_dataloader()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    iterator = iter(loader)  # DataLoader itself draws one seed
+    torch.manual_seed(5)
+    next(iterator)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_validation_follows_the_weights_preprocessing(pictures):
+    """Against PIL: shorter side resized, centre crop, the backbone's own mean and deviation."""
+    preprocessing = get("efficientnet_lite0").preprocessing
+    photos = read_folder(pictures)
+    module = PhotoDataModule(photos, preprocessing, batch_size=1, workers=0, resize=256)
+    batch, _ = next(iter(module.val_dataloader()))
+    with Image.open(photos.splits["val"][0].file) as image:
+        scale = 256 / min(image.size)
+        # torchvision cuts fractions of the longer side off
+        image = image.resize([int(side * scale) for side in image.size], Image.Resampling.BICUBIC)
+    left, top = (round((side - 224) / 2) for side in image.size)
+    image = image.crop((left, top, left + 224, top + 224))
+    reference = torch.tensor(list(image.tobytes())).view(224, 224, 3).permute(2, 0, 1)
+    difference = (T.denormalize(batch, preprocessing)[0].int() - reference).abs()
+    assert difference.float().mean() < 1 and difference.max() <= 16  # resizing rounds differently in the two
+
+
+def test_normalize_and_its_way_back():
+    pictures = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    assert torch.equal(T.denormalize(T.normalize(pictures, Preprocessing()), Preprocessing()), pictures)
+
+
+def test_calibration_sees_training_photos_only(pictures):
+    module = datamodule(pictures)
+    module.photos.splits["val"].clear()
+    batches = list(module.calibration_batches(20))
+    assert sum(len(batch) for batch in batches) == 20
+    assert torch.equal(batches[0], next(iter(datamodule(pictures).calibration_batches(20))))
+
+
+def test_random_crop_needs_a_picture_as_large_as_the_crop(pictures):
+    with pytest.raises(HymtlError, match="data.resize=100 is less than the 224 pixels"):
+        datamodule(pictures, resize=100)
+
+
+def test_the_digest_changes_with_a_byte_a_name_or_a_class(pictures, tmp_path):
+    copy = shutil.copytree(pictures, tmp_path / "copy")
+    assert read_folder(copy).digest == read_folder(pictures).digest
+    file = next((copy / "train" / "ants").iterdir())
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    changed = read_folder(copy).digest
+    assert changed != read_folder(pictures).digest
+    file.rename(copy / "train" / "bees" / file.name.replace(".", "-moved."))
+    assert read_folder(copy).digest != changed
+
+
+def test_stray_files_are_ignored(pictures, tmp_path):
+    copy = shutil.copytree(pictures, tmp_path / "copy")
+    for name in ("imageNotFound.gif", "._hidden.jpg", "notes.txt"):
+        (copy / "train" / "ants" / name).write_bytes(b"no picture")
+    assert read_folder(copy).record["train"] == 24
+
+
+def test_a_broken_picture_is_named(pictures, tmp_path):
+    copy = shutil.copytree(pictures, tmp_path / "copy")
+    (copy / "train" / "ants" / "broken.jpg").write_bytes(b"no picture")
+    with pytest.raises(HymtlError, match="broken.jpg cannot be read as a picture"):
+        datamodule(copy).setup()
+
+
+def test_grey_and_transparent_pictures_become_rgb(pictures, tmp_path):
+    copy = shutil.copytree(pictures, tmp_path / "copy")
+    for mode in ("L", "RGBA", "P", "CMYK"):
+        suffix = "tif" if mode == "CMYK" else "png"
+        Image.new(mode, (30, 20)).save(copy / "train" / "ants" / f"0-{mode}.{suffix}")
+    photos = read_folder(copy).splits["train"]
+    assert [decode(photo).shape for photo in photos if photo.file.name.startswith("0-")] == [(3, 20, 30)] * 4
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda root: shutil.rmtree(root), "there is no such folder"),
+        (lambda root: shutil.rmtree(root / "val"), "has no folder val/"),
+        (lambda root: shutil.rmtree(root / "val" / "bees"), "1 class folders"),
+        (lambda root: (root / "val" / "bees").rename(root / "val" / "wasps"), "differ .bees, wasps in one only"),
+        (lambda root: [file.unlink() for file in (root / "val" / "bees").iterdir()], "val/bees holds no pictures"),
+    ],
+)
+def test_a_folder_that_is_not_as_it_must_be(pictures, tmp_path, damage, message):
+    copy = shutil.copytree(pictures, tmp_path / "copy")
+    damage(copy)
+    with pytest.raises(HymtlError, match=message):
+        find_photos("folder", str(copy))
+
+
+def test_auto_draws_with_a_warning_where_there_are_no_photos(monkeypatch, tmp_path):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path))
+    monkeypatch.setenv("HYMTL_HYMENOPTERA_URL", "http://127.0.0.1:9/nothing.zip")
+    monkeypatch.setattr("hymtl.data.drawn.write", lambda folder, write=_small_write(): write(folder))
+    photos = find_photos("auto", None)
+    assert photos.name == "drawn" and "DRAWN" in photos.fallback and "DRAWN" in photos.record["fallback"]
+    with pytest.raises(HymtlError, match="hymenoptera photos are not to be had.*data.root=.*data=drawn"):
+        find_photos("hymenoptera", None)
+
+
+def _small_write():
+    from hymtl.data import drawn
+
+    write = drawn.write
+    return lambda folder: write(folder, train=4, val=4)
+
+
+def test_photos_are_found_in_root_and_at_home(pictures, monkeypatch, tmp_path):
+    shutil.copytree(pictures, tmp_path / hymenoptera.FOLDER)
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path))
+    for root in (None, str(tmp_path), str(tmp_path / hymenoptera.FOLDER)):
+        photos = find_photos("auto", root)
+        assert (photos.name, photos.fallback) == ("hymenoptera", None)
+
+
+def test_the_real_photos(photos):
+    found = find_photos("hymenoptera", str(photos))
+    assert found.record["train"] == 244 and found.record["val"] == 153
+    assert found.classes == ["ants", "bees"]

@@ -1,0 +1,148 @@
+"""What each strategy trains, and what of its deployed network is int8."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.ao.nn import quantized as int8
+
+from hymtl import backbones, strategies
+from hymtl.backbones import Pretrained
+
+BACKBONES = ("resnet18", "efficientnet_lite0")
+ENGINES = [name for name in ("onednn", "x86") if name in torch.backends.quantized.supported_engines]
+
+
+def transferred(strategy: str, backbone: str, **options):
+    recipe = strategies.create(strategy, **options)
+    batches = [torch.randn(2, 3, 224, 224)]
+    return recipe, recipe.transfer(Pretrained(backbones.get(backbone), "random", None), 3, batches)
+
+
+def trainable(network: nn.Module) -> set[str]:
+    return {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_finetune_trains_every_parameter_of_the_backbone_and_a_new_head(backbone):
+    _, network = transferred("finetune", backbone)
+    body = {f"backbone.{name}" for name, _ in backbones.get(backbone).build().named_parameters()}
+    assert trainable(network) == body | {"head.weight", "head.bias"}
+    assert network.head.weight.shape == (3, backbones.get(backbone).features)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_frozen_trains_the_head_alone(backbone):
+    _, network = transferred("frozen", backbone)
+    assert trainable(network) == {"head.weight", "head.bias"}
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_quantized_trains_the_head_alone(backbone):
+    _, network = transferred("quantized", backbone)
+    assert trainable(network) == {"head.1.weight", "head.1.bias"}
+    assert isinstance(network.head[0], nn.Dropout) and network.head[0].p == 0.5
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_qat_trains_every_parameter_fused_or_not(backbone):
+    _, network = transferred("qat", backbone)
+    assert trainable(network) == {name for name, _ in network.named_parameters()}
+    # Fusing moves batch norm into its convolution and loses no parameter of the float network.
+    float_sizes = sorted(p.numel() for p in backbones.get(backbone).build().parameters())
+    assert sorted(p.numel() for p in network.backbone.parameters()) == float_sizes
+
+
+def kinds(network: nn.Module) -> dict[str, type]:
+    return {name: type(module) for name, module in network.named_modules()}
+
+
+def check_int8(network: nn.Module, backbone: str) -> None:
+    """Every convolution and addition of the backbone is int8; the head is float; nothing is left over."""
+    found = kinds(network.backbone)
+    convolutions = [name for name, kind in kinds(backbones.get(backbone).build()).items() if kind is nn.Conv2d]
+    int8_convolutions = [name for name, kind in found.items() if issubclass(kind, int8.Conv2d)]
+    assert sorted(int8_convolutions) == sorted(convolutions)
+    additions = [name for name, kind in found.items() if kind is int8.QFunctional]
+    assert len(additions) == {"resnet18": 8, "efficientnet_lite0": 9}[backbone]
+    assert found["quant"] is int8.Quantize and found["dequant"] is int8.DeQuantize
+    left_in_float = {kind for kind in found.values() if kind in (nn.Conv2d, nn.BatchNorm2d, nn.Linear, nn.ReLU6)}
+    assert not left_in_float
+    assert {kind for kind in kinds(network.head).values()} <= {nn.Sequential, nn.Dropout, nn.Linear}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_quantized_has_an_int8_backbone_and_a_float_head(backbone, engine):
+    recipe, network = transferred("quantized", backbone, engine=engine)
+    check_int8(network, backbone)
+    check_int8(recipe.finish(network), backbone)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_qat_converts_to_an_int8_backbone_and_a_float_head(backbone, engine):
+    recipe, network = transferred("qat", backbone, engine=engine)
+    before = copy.deepcopy(network.state_dict())
+    with recipe.training(network):
+        network(torch.randn(2, 3, 224, 224))
+    after_training = {key: value.clone() for key, value in network.state_dict().items()}
+    check_int8(recipe.finish(network), backbone)
+    # The network that trained is not what was converted.
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in after_training.items())
+    assert before.keys() == after_training.keys()
+
+
+def test_finetune_and_frozen_deploy_in_float():
+    for name in ("finetune", "frozen"):
+        recipe, network = transferred(name, "resnet18")
+        assert not any(issubclass(kind, int8.Conv2d) for kind in kinds(recipe.finish(network)).values())
+
+
+def test_a_frozen_backbones_batch_norm_stays_put_unless_asked_to_move():
+    for batch_norm, moves in (("eval", False), ("moving", True)):
+        _, network = transferred("frozen", "resnet18", batch_norm=batch_norm)
+        network.train()
+        before = network.backbone.bn1.running_mean.clone()
+        network(torch.randn(4, 3, 64, 64))
+        assert torch.equal(before, network.backbone.bn1.running_mean) is not moves
+
+
+def test_observers_move_in_training_steps_alone():
+    recipe, network = transferred("qat", "resnet18")
+    with recipe.training(network):
+        network(torch.randn(2, 3, 64, 64))
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    network.eval()
+    network(torch.randn(2, 3, 64, 64) * 100)
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in before.items())
+    network.train()
+    with recipe.training(network):
+        network(torch.randn(2, 3, 64, 64) * 100)
+    scale = "backbone.quant.activation_post_process.scale"
+    assert not torch.equal(before[scale], network.state_dict()[scale])
+
+
+def test_a_fused_relu6_never_exceeds_six_neither_fake_quantized_nor_int8():
+    recipe, network = transferred("qat", "efficientnet_lite0")
+    pictures = torch.randn(2, 3, 224, 224) * 30
+    nn.init.constant_(network.backbone.stem.conv.bn.bias, 10.0)  # far above six
+    with recipe.training(network):
+        network(pictures)
+    network.eval()
+    deployed = recipe.finish(network)
+    fake = network.backbone.stem(network.backbone.quant(pictures))
+    real = deployed.backbone.stem(deployed.backbone.quant(pictures)).dequantize()
+    assert 5.9 < fake.max() <= 6.01 and 5.9 < real.max() <= 6.01
+
+
+def test_errors_name_the_thing_and_a_remedy():
+    with pytest.raises(Exception, match="Did you mean 'qat'"):
+        strategies.create("qta")
+    with pytest.raises(Exception, match="Did you mean 'engine'"):
+        strategies.create("qat", engin="x86")
+    with pytest.raises(Exception, match="engine=fpga is unknown"):
+        strategies.create("qat", engine="fpga")
+    with pytest.raises(Exception, match="batch_norm=evel.*Did you mean 'eval'"):
+        strategies.create("frozen", batch_norm="evel")

@@ -1,0 +1,42 @@
+"""The recipes, as numbers a user sees with `--cfg job`, and that overrides win over them."""
+
+import pytest
+
+# Source: PyTorch's transfer learning tutorial and quantized transfer learning tutorial.
+#             batch  lr    decay  step gamma augmentation           resize
+RECIPES = {
+    "finetune": (4, 1e-3, 0.0, 7, 0.1, "random_resized_crop", 256),
+    "frozen": (4, 1e-3, 0.0, 7, 0.1, "random_resized_crop", 256),
+    "quantized": (16, 1e-2, 0.0, 7, 0.1, "random_crop", 224),
+    "qat": (16, 1e-3, 0.1, 5, 0.3, "random_crop", 224),
+}
+
+
+@pytest.mark.parametrize("strategy", RECIPES)
+def test_a_strategy_alone_gives_its_recipe(config, strategy):
+    cfg = config(f"strategy={strategy}")
+    recipe = (
+        cfg.data.batch_size,
+        cfg.optim.lr,
+        cfg.optim.weight_decay,
+        cfg.scheduler.step_size,
+        cfg.scheduler.gamma,
+        cfg.data.augmentation,
+        cfg.data.resize,
+    )
+    assert recipe == RECIPES[strategy]
+    assert (cfg.epochs, cfg.optim.momentum, cfg.optim._target_) == (25, 0.9, "torch.optim.SGD")
+    assert cfg.scheduler._target_ == "torch.optim.lr_scheduler.StepLR"
+
+
+def test_the_command_line_wins_over_the_recipe(config):
+    cfg = config("strategy=qat", "optim.lr=5e-4", "scheduler.step_size=3", "epochs=2", "data.batch_size=8")
+    assert (cfg.optim.lr, cfg.scheduler.step_size, cfg.data.batch_size) == (5e-4, 3, 8)
+    assert cfg.trainer.max_epochs == 2
+    assert cfg.optim.weight_decay == 0.1  # what was not overridden stays
+
+
+def test_another_optimizer_keeps_the_recipes_numbers(config):
+    cfg = config("strategy=qat", "optim=adamw")
+    assert cfg.optim._target_ == "torch.optim.AdamW"
+    assert cfg.optim.weight_decay == 0.1

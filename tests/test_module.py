@@ -1,0 +1,201 @@
+"""Fitting for real: checkpoints, events, the record, and what conversion leaves alone."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.nn import functional as F
+
+from hymtl import artifact, evaluation, experiment, results
+from hymtl.callbacks import BestCheckpoint
+from hymtl.errors import HymtlError
+from hymtl.module import TransferModule
+
+STRATEGIES = ("finetune", "frozen", "quantized", "qat")
+EPOCHS = 3
+
+
+def settings(strategy, pictures, *more):
+    return [
+        f"strategy={strategy}", "data=folder", f"data.root={pictures}", "backbone=resnet18", "backbone.weights=null",
+        f"epochs={EPOCHS}", "data.workers=0", "trainer.enable_progress_bar=false", *more,
+    ]  # fmt: skip
+
+
+_RUNS: dict[str, SimpleNamespace] = {}
+
+
+@pytest.fixture
+def fitted(config, pictures, tmp_path):
+    """Each strategy fitted once for all tests, which leave the run as it is."""
+
+    def run(strategy):
+        if strategy not in _RUNS:
+            cfg = config(*settings(strategy, pictures))
+            module, trainer = experiment.fit(cfg)
+            result = results.collect(module, trainer, seed=0)
+            results.write(result, Path(cfg.run_dir), trainer.logger)
+            _RUNS[strategy] = SimpleNamespace(
+                module=module, trainer=trainer, result=result, folder=Path(cfg.run_dir), data=trainer.datamodule
+            )
+        return _RUNS[strategy]
+
+    return run
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_event_file_has_every_scalar_of_every_epoch(fitted, strategy):
+    events = EventAccumulator(str(fitted(strategy).folder)).Reload()
+    for tag in ("train/loss", "train/acc", "val/loss", "val/acc", "lr"):
+        assert [event.step for event in events.Scalars(tag)] == list(range(EPOCHS)), tag
+        assert all(event.value == event.value for event in events.Scalars(tag)), f"{tag} is not a number"
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_hparams_carry_the_real_metric(fitted, strategy):
+    run = fitted(strategy)
+    events = EventAccumulator(str(run.folder)).Reload()
+    logged = events.Scalars("best/val_acc")[0].value
+    assert logged == pytest.approx(run.result["best"]["val_acc"])
+    assert "hp_metric" not in events.Tags()["scalars"]
+    assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_record_keeps_its_names_and_agrees_with_the_events(fitted, strategy):
+    run = fitted(strategy)
+    result = json.loads((run.folder / "result.json").read_text())
+    assert (result["strategy"], result["seed"], result["epochs"]) == (strategy, 0, EPOCHS)
+    assert (result["dataset"]["name"], result["dataset"]["train"], result["dataset"]["val"]) == ("folder", 24, 12)
+    assert len(result["dataset"]["digest"]) == 64
+    assert result["backbone"] == {"name": "resnet18", "weights": "random", "digest": None}
+    accuracies = [e.value for e in EventAccumulator(str(run.folder)).Reload().Scalars("val/acc")]
+    losses = [e.value for e in EventAccumulator(str(run.folder)).Reload().Scalars("val/loss")]
+    best = min(range(EPOCHS), key=lambda epoch: (-accuracies[epoch], losses[epoch]))
+    assert result["best"]["epoch"] == best
+    assert result["best"]["val_acc"] == pytest.approx(accuracies[best])
+    assert result["best"]["val_loss"] == pytest.approx(losses[best])
+    assert result["seconds"]["fit"] > 0 and result["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert (result["int8"] is not None) == (strategy in ("quantized", "qat")) == (result["engine"] is not None)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_best_checkpoint_loads_by_itself_and_scores_what_was_recorded(fitted, strategy):
+    run = fitted(strategy)
+    # torch's default: weights_only=True, so no config object may hide in the file.
+    torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    module = TransferModule.load_from_checkpoint(run.folder / "checkpoints" / "best.ckpt", map_location="cpu")
+    score = evaluation.score(module.network, run.data.val_dataloader())
+    assert score.accuracy == pytest.approx(run.result["best"]["val_acc"])
+    assert score.loss == pytest.approx(run.result["best"]["val_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_artifact_scores_what_was_recorded(fitted, strategy):
+    run = fitted(strategy)
+    loaded = artifact.load(run.folder / "artifact")
+    score = evaluation.score(loaded.network, run.data.val_dataloader())
+    assert score.accuracy == pytest.approx(results.deployed_accuracy(run.result))
+    assert loaded.classes == ["ants", "bees"]
+    weights = (run.folder / "artifact" / "weights.pt").stat().st_size
+    assert weights == run.result["bytes"]["int8" if run.result["int8"] else "float"]
+    if run.result["int8"]:
+        assert weights < 0.27 * run.result["bytes"]["float"]
+
+
+def test_after_qat_the_same_module_is_tested_and_fitted_again(config, pictures):
+    """Lightning's own callback converted the live module, after which neither worked (#7427, #12896)."""
+    cfg = config(*settings("qat", pictures, "epochs=1"))
+    module, trainer = experiment.fit(cfg)
+    kinds = [type(part) for part in module.modules()]
+    tested = trainer.test(module, trainer.datamodule, ckpt_path="best")[0]
+    assert tested["test/acc"] == pytest.approx(trainer.checkpoint_callback.best_model_score.item())
+    trainer.fit_loop.max_epochs = 2
+    weight = module.network.backbone.conv1.weight.clone()
+    trainer.fit(module, trainer.datamodule)
+    assert trainer.current_epoch == 2
+    assert not torch.equal(weight, module.network.backbone.conv1.weight)
+    assert [type(part) for part in module.modules()] == kinds
+
+
+def test_validation_and_test_leave_observers_and_batch_norm_bit_equal(config, pictures):
+    module, trainer = experiment.fit(config(*settings("qat", pictures, "epochs=1")))
+    before = {key: value.clone() for key, value in module.network.state_dict().items()}
+    for evaluate in (trainer.validate, trainer.test, trainer.predict):
+        evaluate(module, trainer.datamodule.val_dataloader())
+        after = module.network.state_dict()
+        assert all(torch.equal(value, after[key]) for key, value in before.items()), evaluate.__name__
+
+
+def test_resuming_equals_never_having_stopped(config, pictures, tmp_path):
+    whole, trainer = experiment.fit(config(*settings("finetune", pictures, "epochs=3")))
+    first = config(*settings("finetune", pictures, "epochs=2"))
+    first.run_dir = str(tmp_path / "first")
+    experiment.fit(first)
+    rest = config(*settings("finetune", pictures, "epochs=3", f"ckpt_path={tmp_path}/first/checkpoints/last.ckpt"))
+    rest.run_dir = str(tmp_path / "first")
+    resumed, resumed_trainer = experiment.fit(rest)
+    for (name, expected), (_, value) in zip(whole.state_dict().items(), resumed.state_dict().items(), strict=True):
+        assert torch.equal(expected, value), name
+    assert resumed_trainer.checkpoint_callback.best_epoch == trainer.checkpoint_callback.best_epoch
+
+
+def test_losses_and_accuracies_are_means_over_samples(config, pictures):
+    """12 validation photos in batches of 5: a mean over batch means would weigh the last two too much."""
+    module, trainer = experiment.fit(config(*settings("finetune", pictures, "epochs=1", "data.batch_size=5")))
+    with torch.no_grad():
+        batches = [(module.eval()(pictures), labels) for pictures, labels in trainer.datamodule.val_dataloader()]
+    logits, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    assert trainer.callback_metrics["val/loss"].item() == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
+    assert trainer.callback_metrics["val/acc"].item() == pytest.approx((logits.argmax(1) == labels).float().mean().item())
+
+
+def test_equal_accuracies_go_to_the_lower_loss(tmp_path):
+    callback = BestCheckpoint(str(tmp_path))
+    saved = []
+    callback._save_checkpoint = lambda trainer, path: saved.append(trainer.current_epoch)
+    epochs = [(0.5, 1.0), (0.9, 0.4), (0.9, 0.5), (0.9, 0.3), (0.8, 0.1)]
+    for epoch, (accuracy, loss) in enumerate(epochs):
+        metrics = {"val/acc": torch.tensor(accuracy), "val/loss": torch.tensor(loss)}
+        trainer = SimpleNamespace(
+            callback_metrics=metrics, current_epoch=epoch, global_step=epoch, is_global_zero=True,
+            strategy=SimpleNamespace(reduce_boolean_decision=bool, broadcast=lambda value: value),
+        )  # fmt: skip
+        callback._save_topk_checkpoint(trainer, metrics | {"epoch": torch.tensor(epoch), "step": torch.tensor(epoch)})
+    assert saved == [0, 1, 3]
+    assert (callback.best_epoch, callback.best_loss) == (3, pytest.approx(0.3))
+
+
+def test_int8_training_on_a_gpu_is_refused(config, pictures):
+    with pytest.raises(HymtlError, match="int8 networks run on the CPU only"):
+        experiment.fit(config(*settings("quantized", pictures, "trainer.accelerator=gpu")))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epochs=0", "epochs=0: expected a whole number of at least 1"),
+        ("epochs=abc", "epochs=abc: expected a whole number"),
+        ("data.batch_size=0", "data.batch_size=0: expected a whole number of at least 1"),
+        ("data.workers=many", "data.workers=many: expected 'auto'"),
+        ("optim.lr=-1", "optim or scheduler: Invalid learning rate: -1"),
+        ("+optim.momentun=0.9", "momentun"),
+    ],
+)
+def test_bad_settings_are_named_before_anything_slow_begins(config, pictures, override, message):
+    with pytest.raises(HymtlError, match=message):
+        experiment.fit(config(*settings("finetune", pictures, override)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("strategy", ["finetune", "frozen", "qat"])
+def test_a_gpu_trains_and_the_cpu_deploys(config, pictures, strategy):
+    cfg = config(*settings(strategy, pictures, "trainer.accelerator=gpu"))
+    result = experiment.run(cfg)
+    loaded = artifact.load(Path(cfg.run_dir) / "artifact")
+    assert {value.device.type for value in loaded.network.state_dict().values() if torch.is_tensor(value)} == {"cpu"}
+    assert "x NVIDIA" in result["device"]
