@@ -35,3 +35,7 @@ def _predict(options: argparse.Namespace) -> int:
             label, confidence = outcome
             print(f"{label:<12} {confidence:7.2%}  {file}")
     return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

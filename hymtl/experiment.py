@@ -33,6 +33,13 @@ def run(cfg: DictConfig) -> dict:
 
 def fit(cfg: DictConfig) -> tuple[TransferModule, pl.Trainer]:
     """The experiment without its record: the module as it was when fitting ended, and its trainer."""
+    module, datamodule, trainer = prepare(cfg)
+    trainer.fit(module, datamodule, ckpt_path=cfg.ckpt_path)
+    return module, trainer
+
+
+def prepare(cfg: DictConfig) -> tuple[TransferModule, PhotoDataModule, pl.Trainer]:
+    """Everything found, built and announced; nothing trained yet."""
     settings.check(cfg)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     strategy = strategies.create(**cfg.strategy)
@@ -52,9 +59,7 @@ def fit(cfg: DictConfig) -> tuple[TransferModule, pl.Trainer]:
         sources={"dataset": photos.record, "backbone": pretrained.record},
         network=network,
     )
-    trainer = _trainer(cfg, strategy)
-    trainer.fit(module, datamodule, ckpt_path=cfg.ckpt_path)
-    return module, trainer
+    return module, datamodule, _trainer(cfg, strategy)
 
 
 def _announce(photos: PhotoFolder, pretrained: Pretrained) -> None:

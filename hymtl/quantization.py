@@ -57,25 +57,33 @@ def set_engine(engine: str) -> None:
     torch.backends.quantized.engine = engine
 
 
-def _reduce_range(engine: str) -> bool:
-    """Whether activations must keep to 7 bits: fbgemm's 16-bit accumulation overflows without VNNI."""
-    return engine in ("x86", "fbgemm") and not torch.cpu._is_vnni_supported()
+def choose_reduce_range(reduce_range: bool | str, engine: str) -> bool:
+    """Whether activations keep to 7 bits; ``"auto"``: where fbgemm's 16-bit sums overflow, without VNNI.
+
+    Raises:
+        HymtlError: for anything but True, False and ``"auto"``.
+    """
+    if reduce_range == "auto":
+        return engine in ("x86", "fbgemm") and not torch.cpu._is_vnni_supported()
+    if not isinstance(reduce_range, bool):
+        raise HymtlError(f"strategy.reduce_range={reduce_range}: expected true, false or auto.")
+    return reduce_range
 
 
-def qat_qconfig(engine: str) -> ao.QConfig:
-    """Fake-quant for training: moving-average ranges, 8-bit activations, per-channel 8-bit weights."""
+def qat_qconfig(engine: str, reduce_range: bool) -> ao.QConfig:
+    """Fake-quant for training: moving-average ranges, per-channel 8-bit weights."""
     activation = ao.FusedMovingAvgObsFakeQuantize.with_args(
         observer=ao.MovingAverageMinMaxObserver,
         quant_min=0,
         quant_max=255,
-        reduce_range=_reduce_range(engine),
+        reduce_range=reduce_range,
     )
     return ao.QConfig(activation=activation, weight=ao.get_default_qat_qconfig(engine).weight)
 
 
 def calibration_qconfig(engine: str) -> ao.QConfig:
     """Observers for post-training quantization: histograms of activations, per-channel 8-bit weights."""
-    activation = ao.HistogramObserver.with_args(reduce_range=_reduce_range(engine))
+    activation = ao.HistogramObserver.with_args(reduce_range=choose_reduce_range("auto", engine))
     return ao.QConfig(activation=activation, weight=ao.get_default_qconfig(engine).weight)
 
 
@@ -89,18 +97,19 @@ def prepare_calibration(backbone: nn.Module, engine: str) -> nn.Module:
     return backbone
 
 
-def prepare_qat(backbone: nn.Module, engine: str) -> nn.Module:
+def prepare_qat(backbone: nn.Module, engine: str, reduce_range: bool, *, observe: bool = False) -> nn.Module:
     """Fuse a float backbone for training and put fake-quant into it, in place.
 
-    Observers are left switched off: only :func:`observing` moves a range.
+    Unless ``observe``, observers are left switched off: only :func:`observing` moves a range.
     """
     set_engine(engine)
     backbone.train()
     backbone.fuse_model(is_qat=True)
-    backbone.qconfig = qat_qconfig(engine)
+    backbone.qconfig = qat_qconfig(engine, reduce_range)
     _clip_relu6(backbone)
     ao.prepare_qat(backbone, inplace=True)
-    backbone.apply(ao.disable_observer)
+    if not observe:
+        backbone.apply(ao.disable_observer)
     return backbone
 
 

@@ -1,6 +1,7 @@
 """Checking settings before anything slow begins; what YAML cannot say about them."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -34,6 +35,8 @@ def check(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, name)
         if not holds(value):
             raise HymtlError(f"{name}={value}: expected {expected}.")
+    if cfg.ckpt_path and not Path(cfg.ckpt_path).is_file():
+        raise HymtlError(f"ckpt_path={cfg.ckpt_path}: there is no such file. Give the last.ckpt of a run.")
     _check_optimizer(cfg)
 
 

@@ -73,7 +73,7 @@ def find(name: str, weights: str | None) -> Pretrained:
 def _imagenet_file(backbone: Backbone) -> Path:
     try:
         return backbone.imagenet()
-    except DownloadError as error:
+    except (DownloadError, OSError) as error:  # OSError: a full disk, a cache that is read-only
         raise HymtlError(
             f"The ImageNet weights of {backbone.name} are not on this machine and could not be downloaded "
             f"({error}). Remedies: backbone=efficientnet_lite0 (its weights install with pip), "

@@ -90,6 +90,7 @@ class PhotoDataModule(pl.LightningDataModule):
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # else every epoch of loading draws from the network's random state
         )
 
     def _dataset(self, split: str) -> PhotoDataset:

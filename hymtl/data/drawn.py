@@ -447,9 +447,11 @@ def write(root: pathlib.Path, train: int = 244, val: int = 153, seed: int = 0) -
     """
     root, totals = pathlib.Path(root), {"train": train, "val": val}
     counts = {(split, kind): (totals[split] + (kind == "ants")) // 2 for split in SPLITS for kind in KINDS}
+    # Looked at first: a set that another process puts there from now on is whole.
+    occupied = root.exists() and (not root.is_dir() or any(root.iterdir()))
     if _complete(root, counts):
         return root
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+    if occupied:
         raise HymtlError(f"'{root}' is not a whole set of {train} + {val} drawn pictures. "
                          "Delete it to have it drawn anew, or name another folder.")
     root.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from hymtl import quantization
 from hymtl.backbones import Backbone, Pretrained
+from hymtl.errors import check_choice
 from hymtl.network import Classifier
 from hymtl.strategies.base import Strategy, load_backbone
 from hymtl.strategies.quantized import dropout_head
@@ -17,6 +18,10 @@ from hymtl.strategies.quantized import dropout_head
 class QAT(Strategy):
     """Fused, fake-quantized features and a float head; everything trains, then the features become int8.
 
+    ``observers`` is ``"training"`` (ranges move in training steps alone) or ``"always"`` (in validation too,
+    as in the tutorial, which thereby lets validation photos into the network). ``reduce_range`` keeps
+    activations to 7 bits: False, True (the tutorial's), or ``"auto"``, where the engine overflows otherwise.
+
     Source: PyTorch's quantized transfer learning tutorial, part 2; Jacob et al., "Quantization and Training
     of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (CVPR 2018).
     """
@@ -24,9 +29,13 @@ class QAT(Strategy):
     name = "qat"
     quantizes = True
     engine: str = "auto"
+    observers: str = "training"
+    reduce_range: bool | str = "auto"
 
     def __post_init__(self) -> None:
+        check_choice("strategy.observers", self.observers, ("training", "always"))
         self.engine = quantization.choose_engine(self.engine)
+        self.reduce_range = quantization.choose_reduce_range(self.reduce_range, self.engine)
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:
         return self._prepare(backbone.build(), backbone, classes)
@@ -37,10 +46,11 @@ class QAT(Strategy):
         return self._prepare(body, pretrained.backbone, classes)
 
     def training(self, network: nn.Module) -> contextlib.AbstractContextManager:
-        return quantization.observing(network)
+        return contextlib.nullcontext() if self.observers == "always" else quantization.observing(network)
 
     def finish(self, network: Classifier) -> Classifier:
         return quantization.convert(network, self.engine)
 
     def _prepare(self, body: nn.Module, backbone: Backbone, classes: int) -> Classifier:
-        return Classifier(quantization.prepare_qat(body, self.engine), dropout_head(backbone, classes))
+        quantization.prepare_qat(body, self.engine, self.reduce_range, observe=self.observers == "always")
+        return Classifier(body, dropout_head(backbone, classes))
