@@ -5,10 +5,12 @@ from omegaconf import DictConfig
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def main(cfg: DictConfig) -> float:
+def main(cfg: DictConfig) -> float | None:
     from hymtl import experiment, results  # here, so that --help does not wait for torch
 
     result = experiment.run(cfg)
+    if result is None:  # not the first of several processes
+        return None
     print(results.summary(result, cfg.run_dir))
     return results.deployed_accuracy(result)  # what a Hydra sweeper maximizes
 

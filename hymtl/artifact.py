@@ -81,9 +81,10 @@ def rebuild(backbone: str, strategy: dict, classes: int) -> nn.Module:
     entry, recipe = backbones.get(backbone), strategies.create(**strategy)
     network = recipe.build(entry, classes)
     # Converting wants ranges of the right shape; one blank picture gives every observer some.
+    blank = torch.zeros(1, entry.preprocessing.channels, entry.preprocessing.size, entry.preprocessing.size)
     with torch.no_grad(), recipe.training(network):
-        network.eval()(torch.zeros(1, 3, entry.preprocessing.size, entry.preprocessing.size))
-    return recipe.finish(network)
+        network.eval()(blank)
+    return recipe.finish(network, [blank])
 
 
 def _describe(folder: Path) -> dict:

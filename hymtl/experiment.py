@@ -17,8 +17,10 @@ from hymtl.strategies import Strategy
 log = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig) -> dict:
+def run(cfg: DictConfig) -> dict | None:
     """Run the experiment that ``cfg`` (``conf/config.yaml``) describes and return its result record.
+
+    Of several processes (``trainer.devices=2``) the first returns the record, the others None.
 
     Everything goes to ``cfg.run_dir``: checkpoints, TensorBoard events, the artifact and ``result.json``.
 
@@ -26,6 +28,8 @@ def run(cfg: DictConfig) -> dict:
         HymtlError: if a setting, the data or the weights are not what they should be.
     """
     module, trainer = fit(cfg)
+    if not trainer.is_global_zero:
+        return None
     result = results.collect(module, trainer, seed=cfg.seed)
     results.write(result, Path(cfg.run_dir), trainer.logger)
     return result
@@ -46,6 +50,10 @@ def prepare(cfg: DictConfig) -> tuple[TransferModule, PhotoDataModule, pl.Traine
     photos = find_photos(cfg.data.source, cfg.data.root)
     pretrained = backbones.find(cfg.backbone.name, cfg.backbone.weights)
     _announce(photos, pretrained)
+    if strategy.quantizes and not pretrained.backbone.quantizable:
+        raise HymtlError(
+            f"backbone={pretrained.backbone.name} cannot be quantized. Use strategy=scratch, or another backbone."
+        )
 
     datamodule = _datamodule(cfg, photos, pretrained)
     network = strategy.transfer(pretrained, len(photos.classes), datamodule.calibration_batches())

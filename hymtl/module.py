@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
@@ -84,8 +85,20 @@ class TransferModule(pl.LightningModule):
         self.log(f"{stage}/acc", accuracy, **shown)
         return loss
 
+    def on_fit_start(self) -> None:
+        if isinstance(self.logger, TensorBoardLogger):
+            # TensorBoard's "Custom Scalars" page: train and val in one chart.
+            charts = {name: ["Multiline", [f"train/{name}", f"val/{name}"]] for name in ("loss", "acc")}
+            self.logger.experiment.add_custom_scalars({"train and val": charts})
+
+    def on_train_epoch_start(self) -> None:
+        self.strategy.start_epoch(self.network, self.current_epoch)
+
     def on_train_epoch_end(self) -> None:
-        self.log("lr", self.optimizers().param_groups[0]["lr"])
+        first, *others = self.optimizers().param_groups
+        self.log("lr", first["lr"])
+        for group in others:
+            self.log(f"lr/{group['name']}", group["lr"])
         self._log_epoch()
 
     def on_validation_epoch_end(self) -> None:
@@ -96,8 +109,7 @@ class TransferModule(pl.LightningModule):
         self.log("step", float(self.current_epoch))
 
     def configure_optimizers(self) -> dict:
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = instantiate(self.hparams.optim)(trained)
+        optimizer = instantiate(self.hparams.optim)(self.strategy.parameter_groups(self.network))
         if not self.hparams.scheduler:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": instantiate(self.hparams.scheduler)(optimizer)}

@@ -1,6 +1,7 @@
 """The network that every strategy trains: a backbone's features, then a head."""
 
 import warnings
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -11,16 +12,20 @@ warnings.filterwarnings("ignore", message="Found .* module.s. in eval mode")
 class Classifier(nn.Module):
     """Pictures (N, 3, H, W), normalized, float32, to logits (N, classes), float32.
 
-    With ``backbone_in_eval`` the backbone stays in eval mode even while the rest trains. A frozen backbone
-    needs that beside ``requires_grad=False``: in train mode its batch norm would go on moving its running
-    statistics, and the frozen features would drift (Lightning #13902).
+    The modules named ``in_eval`` stay in eval mode even while the rest trains. What is frozen needs that
+    beside ``requires_grad=False``: in train mode its batch norm would go on moving its running statistics,
+    and the frozen features would drift (Lightning #13902).
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, *, backbone_in_eval: bool = False) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Module, *, in_eval: Sequence[str] = ()) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
-        self.backbone_in_eval = backbone_in_eval
+        self.hold_in_eval(in_eval)
+
+    def hold_in_eval(self, names: Sequence[str]) -> None:
+        """From now on these modules, and no others, stay in eval mode whatever ``train`` says."""
+        self._in_eval = list(names)
         self.train(self.training)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -28,6 +33,6 @@ class Classifier(nn.Module):
 
     def train(self, mode: bool = True) -> "Classifier":
         super().train(mode)
-        if self.backbone_in_eval:
-            self.backbone.eval()
+        for name in self._in_eval if mode else ():
+            self.get_submodule(name).eval()
         return self

@@ -7,7 +7,6 @@ import torch
 
 from hymtl import artifact
 from hymtl.data import transforms
-from hymtl.data.dataset import decode
 from hymtl.data.photos import Photo, is_picture
 from hymtl.errors import HymtlError
 
@@ -24,7 +23,7 @@ def predict_files(run: Path, pictures: list[Path]) -> Iterator[tuple[Path, tuple
     transform = transforms.evaluation(loaded.preprocessing, loaded.resize)
     for file in _files(pictures):
         try:
-            picture = decode(Photo(file, file.name, 0))
+            picture = Photo(file, file.name, 0).decode()
         except HymtlError as error:
             yield file, error
             continue

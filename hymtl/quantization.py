@@ -142,14 +142,19 @@ def convert(network: nn.Module, engine: str) -> nn.Module:
     return ao.convert(int8, inplace=True)
 
 
+def post_training(backbone: nn.Module, engine: str, batches: Iterable[Tensor]) -> nn.Module:
+    """The int8 backbone of a float one, which is taken apart, with ranges calibrated on ``batches``."""
+    prepare_calibration(backbone, engine)
+    calibrate(backbone, batches)
+    return convert(backbone, engine)
+
+
 def untrained_int8(backbone: nn.Module, engine: str, size: int) -> nn.Module:
     """The int8 architecture of a float backbone, for a state dict to be loaded into; takes the backbone apart.
 
     One blank picture of ``size`` pixels goes through it, so that every observer has a range of the right shape.
     """
-    prepare_calibration(backbone, engine)
-    calibrate(backbone, [torch.zeros(1, 3, size, size)])
-    return convert(backbone, engine)
+    return post_training(backbone, engine, [torch.zeros(1, 3, size, size)])
 
 
 def fuse(module: nn.Sequential, names: list[str], *, is_qat: bool) -> None:

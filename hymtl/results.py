@@ -70,7 +70,7 @@ def write(result: dict, run_dir: Path, logger: TensorBoardLogger) -> None:
         "dataset": f"{result['dataset']['name']} {result['dataset']['digest'][:12]}",
         "backbone": result["backbone"]["name"],
         "weights": f"{result['backbone']['weights']} {(result['backbone']['digest'] or '')[:12]}",
-        "lr": result["optim"]["lr"],
+        "lr": result["optim"].get("lr", "default"),
         "batch_size": result["batch_size"],
         "engine": result["engine"] or "float",
     }

@@ -1,6 +1,7 @@
 """The recipes, as numbers a user sees with `--cfg job`, and that overrides win over them."""
 
 import pytest
+from omegaconf import OmegaConf
 
 # Source: PyTorch's transfer learning tutorial and quantized transfer learning tutorial.
 #             batch  lr    decay  step gamma augmentation           resize
@@ -27,6 +28,33 @@ def test_a_strategy_alone_gives_its_recipe(config, strategy):
     assert recipe == RECIPES[strategy]
     assert (cfg.epochs, cfg.optim.momentum, cfg.optim._target_) == (25, 0.9, "torch.optim.SGD")
     assert cfg.scheduler._target_ == "torch.optim.lr_scheduler.StepLR"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "differences"),
+    [
+        ("finetune", {"trainer.gradient_clip_val": None, "strategy.batch_norm": "train"}),
+        ("frozen", {"strategy.batch_norm": "moving"}),
+        ("quantized", {"strategy.engine": "fbgemm"}),
+        (
+            "qat",
+            {
+                "strategy.engine": "fbgemm",
+                "strategy.observers": "always",
+                "strategy.reduce_range": True,
+                "strategy.batch_norm": "train",
+                "trainer.gradient_clip_val": None,
+            },
+        ),
+    ],
+)
+def test_a_tutorial_experiment_is_its_strategy_but_for_what_it_says(config, strategy, differences):
+    ours = config(f"strategy={strategy}", "backbone=resnet18", "data=hymenoptera")
+    tutorial = config(f"experiment=tutorial/{strategy}")
+    for name, value in differences.items():
+        assert OmegaConf.select(tutorial, name) == value != OmegaConf.select(ours, name)
+        OmegaConf.update(ours, name, value)
+    assert ours == tutorial
 
 
 def test_the_command_line_wins_over_the_recipe(config):

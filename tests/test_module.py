@@ -130,14 +130,20 @@ def test_validation_and_test_leave_observers_and_batch_norm_bit_equal(config, pi
         assert all(torch.equal(value, after[key]) for key, value in before.items()), evaluate.__name__
 
 
-def test_resuming_equals_never_having_stopped(config, pictures, tmp_path):
-    whole, trainer = experiment.fit(config(*settings("finetune", pictures, "epochs=3")))
-    first = config(*settings("finetune", pictures, "epochs=2"))
+@pytest.mark.parametrize(
+    "strategy", [["finetune"], ["gradual", "strategy.head_epochs=1"]], ids=["finetune", "gradual, in its second phase"]
+)
+def test_resuming_equals_never_having_stopped(config, pictures, tmp_path, strategy):
+    name, *options = strategy
+    whole, trainer = experiment.fit(config(*settings(name, pictures, "epochs=3", *options)))
+    first = config(*settings(name, pictures, "epochs=2", *options))
     first.run_dir = str(tmp_path / "first")
     experiment.fit(first)
-    rest = config(*settings("finetune", pictures, "epochs=3", f"ckpt_path={tmp_path}/first/checkpoints/last.ckpt"))
+    last = tmp_path / "first" / "checkpoints" / "last.ckpt"
+    rest = config(*settings(name, pictures, "epochs=3", f"ckpt_path={last}", *options))
     rest.run_dir = str(tmp_path / "first")
     resumed, resumed_trainer = experiment.fit(rest)
+    assert all(parameter.requires_grad for parameter in resumed.network.parameters())
     for (name, expected), (_, value) in zip(whole.state_dict().items(), resumed.state_dict().items(), strict=True):
         assert torch.equal(expected, value), name
     assert resumed_trainer.checkpoint_callback.best_epoch == trainer.checkpoint_callback.best_epoch

@@ -2,5 +2,6 @@
 
 from hymtl.callbacks.best_checkpoint import BestCheckpoint
 from hymtl.callbacks.convert import ConvertBest
+from hymtl.callbacks.pictures import Pictures
 
-__all__ = ["BestCheckpoint", "ConvertBest"]
+__all__ = ["BestCheckpoint", "ConvertBest", "Pictures"]

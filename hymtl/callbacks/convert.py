@@ -26,6 +26,6 @@ class ConvertBest(pl.Callback):
         if not best:  # fast_dev_run and the like: nothing was trained that could be deployed
             return
         copy = type(pl_module).load_from_checkpoint(best, map_location="cpu")
-        network = pl_module.strategy.finish(copy.network)
+        network = copy.strategy.finish(copy.network, trainer.datamodule.calibration_batches())
         self.score = evaluation.score(network, trainer.datamodule.val_dataloader())
         artifact.save(self.dirpath, network, copy.hparams)

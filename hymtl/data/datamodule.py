@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from hymtl.backbones import Preprocessing
 from hymtl.data import transforms
-from hymtl.data.dataset import EpochSampler, PhotoDataset, decoded_bytes, mix
+from hymtl.data.dataset import EpochSampler, PhotoDataset, mix
 from hymtl.data.photos import PhotoFolder
 from hymtl.errors import HymtlError
 
@@ -96,9 +96,9 @@ class PhotoDataModule(pl.LightningDataModule):
     def _dataset(self, split: str) -> PhotoDataset:
         if split not in self._datasets:
             photos = self.photos.splits[split]
-            fits = decoded_bytes([p for split in self.photos.splits.values() for p in split]) <= self._cache_bytes
+            decoded = sum(photo.decoded_bytes() for split in self.photos.splits.values() for photo in split)
             self._datasets[split] = PhotoDataset(
-                photos, self._transforms[split], self.seed, cache=fits, threads=available_cores()
+                photos, self._transforms[split], self.seed, cache=decoded <= self._cache_bytes, threads=available_cores()
             )
         return self._datasets[split]
 

@@ -5,27 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from torchvision.transforms import v2
-from torchvision.transforms.v2.functional import pil_to_tensor
 
 from hymtl.data.photos import Photo
-from hymtl.errors import HymtlError
-
-
-def decode(photo: Photo) -> Tensor:
-    """The picture as RGB, uint8 (3, H, W).
-
-    Raises:
-        HymtlError: naming the file, if it is no picture or a broken one.
-    """
-    try:
-        with Image.open(photo.file) as image:
-            return pil_to_tensor(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise HymtlError(f"{photo.file} cannot be read as a picture: {error}. Mend or remove it.") from error
 
 
 class PhotoDataset(Dataset):
@@ -40,14 +24,14 @@ class PhotoDataset(Dataset):
         self._decoded: list[Tensor] | None = None
         if cache:
             with ThreadPoolExecutor(threads) as pool:
-                self._decoded = list(pool.map(decode, photos))
+                self._decoded = list(pool.map(lambda photo: photo.decode(), photos))
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
         epoch, index = key
-        picture = self._decoded[index] if self._decoded else decode(self.photos[index])
+        picture = self._decoded[index] if self._decoded else self.photos[index].decode()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(self.seed, epoch, index))
             return self.transform(picture), self.photos[index].label
@@ -77,15 +61,3 @@ class EpochSampler(Sampler):
 def mix(*numbers: int) -> int:
     """One 32-bit seed from several numbers, far apart for numbers that are close."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def decoded_bytes(photos: list[Photo]) -> int:
-    """Memory that the decoded pictures take, in bytes, from their headers; unreadable ones count nothing here."""
-    total = 0
-    for photo in photos:
-        try:
-            with Image.open(photo.file) as image:
-                total += image.width * image.height * 3
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            continue  # decode() names the file
-    return total

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from hymtl.data import drawn, hymenoptera
+from hymtl.data.fashion_mnist import find_fashion_mnist
 from hymtl.data.photos import PhotoFolder, read_folder
 from hymtl.errors import HymtlError, check_choice
 
-SOURCES = ("auto", "hymenoptera", "folder", "drawn")
+SOURCES = ("auto", "hymenoptera", "folder", "drawn", "fashion_mnist")
 
 
 def find_photos(source: str, root: str | None) -> PhotoFolder:
@@ -14,7 +15,7 @@ def find_photos(source: str, root: str | None) -> PhotoFolder:
 
     ``hymenoptera`` looks in ``root``, else in ``$HYMTL_HOME`` or the user's cache, else downloads, or fails.
     ``auto`` does the same but draws ants and bees where that failed. ``drawn`` draws them. ``folder`` reads
-    ``root``.
+    ``root``; ``fashion_mnist`` finds or downloads it.
 
     Raises:
         HymtlError: if there is no such source, or the pictures are not to be had; it names the remedies.
@@ -25,6 +26,8 @@ def find_photos(source: str, root: str | None) -> PhotoFolder:
         if folder is None:
             raise HymtlError("data=folder needs data.root=DIR, a folder that holds train/CLASS/ and val/CLASS/.")
         return read_folder(folder)
+    if source == "fashion_mnist":
+        return find_fashion_mnist(folder or hymenoptera.home())
     if source == "drawn":
         return _draw(folder)
     try:

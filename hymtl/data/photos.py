@@ -5,20 +5,49 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from PIL import Image
+from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
+from torchvision.transforms.v2.functional import pil_to_tensor
 
 from hymtl.errors import HymtlError
 
 SPLITS = ("train", "val", "test")
+# What Pillow raises for a file that is no picture, or a broken one.
+_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One picture: ``name`` is its path below the dataset's folder, ``label`` the index of its class."""
+    """One picture file: ``name`` is its path below the dataset's folder, ``label`` the index of its class."""
 
     file: Path
     name: str
     label: int
+
+    def content(self) -> bytes:
+        """What digests are made of."""
+        return self.file.read_bytes()
+
+    def decode(self) -> Tensor:
+        """The picture as RGB, uint8 (3, H, W).
+
+        Raises:
+            HymtlError: naming the file, if it is no picture or a broken one.
+        """
+        try:
+            with Image.open(self.file) as image:
+                return pil_to_tensor(image.convert("RGB"))
+        except _UNREADABLE as error:
+            raise HymtlError(f"{self.file} cannot be read as a picture: {error}. Mend or remove it.") from error
+
+    def decoded_bytes(self) -> int:
+        """Memory that the decoded picture takes, from the file's header; 0 where that cannot be read."""
+        try:
+            with Image.open(self.file) as image:
+                return image.width * image.height * 3
+        except _UNREADABLE:
+            return 0  # decode() names the file
 
 
 @dataclass
@@ -40,7 +69,7 @@ class PhotoFolder:
         """sha256, in hex, over the names and the bytes of all pictures: two datasets of one digest are one."""
         whole = hashlib.sha256()
         for photo in sorted((p for split in self.splits.values() for p in split), key=lambda p: p.name):
-            whole.update(f"{photo.name}\0{hashlib.sha256(photo.file.read_bytes()).hexdigest()}\n".encode())
+            whole.update(f"{photo.name}\0{hashlib.sha256(photo.content()).hexdigest()}\n".encode())
         return whole.hexdigest()
 
     @property

@@ -4,10 +4,15 @@ from hymtl.errors import HymtlError, did_you_mean
 from hymtl.strategies.base import Strategy
 from hymtl.strategies.finetune import Finetune
 from hymtl.strategies.frozen import Frozen
+from hymtl.strategies.gradual import Gradual
+from hymtl.strategies.partial import Partial
+from hymtl.strategies.ptq import PTQ
 from hymtl.strategies.qat import QAT
 from hymtl.strategies.quantized import Quantized
+from hymtl.strategies.scratch import Scratch
 
-STRATEGIES: dict[str, type[Strategy]] = {cls.name: cls for cls in (Finetune, Frozen, Quantized, QAT)}
+_ALL = (Finetune, Frozen, Quantized, QAT, PTQ, Partial, Gradual, Scratch)
+STRATEGIES: dict[str, type[Strategy]] = {strategy.name: strategy for strategy in _ALL}
 
 
 def create(name: str, **options) -> Strategy:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from hymtl.backbones import Backbone, Pretrained
+from hymtl.errors import check_choice
 from hymtl.network import Classifier
 
 
@@ -39,8 +40,18 @@ class Strategy:
         """A context around each training step, and nothing else."""
         return contextlib.nullcontext()
 
-    def finish(self, network: Classifier) -> Classifier:
-        """The network to deploy, from a trained one on the CPU that may be taken apart."""
+    def start_epoch(self, network: Classifier, epoch: int) -> None:
+        """Called before each training epoch (from 0), after a resume too."""
+
+    def parameter_groups(self, network: Classifier) -> list[dict]:
+        """What the optimizer gets; a group's own ``lr`` wins over ``optim.lr``."""
+        return [{"params": [parameter for parameter in network.parameters() if parameter.requires_grad]}]
+
+    def finish(self, network: Classifier, calibration: Iterable[Tensor]) -> Classifier:
+        """The network to deploy, from a trained one on the CPU that may be taken apart.
+
+        ``calibration`` gives batches (N, 3, H, W) of training pictures, should activation ranges be needed.
+        """
         return network.eval()
 
     def spec(self) -> dict:
@@ -53,6 +64,19 @@ def load_backbone(backbone: nn.Module, pretrained: Pretrained) -> None:
     state = pretrained.state_dict()
     if state is not None:
         backbone.load_state_dict(state)
+
+
+def held_batch_norms(body: nn.Module, batch_norm: str, backbone: Backbone) -> list[str]:
+    """Names of the batch norms of a backbone to hold in eval mode while it trains.
+
+    ``batch_norm`` is ``"train"`` (none), ``"eval"`` (all: they keep the statistics of pretraining, where
+    those of a small batch would be noise) or ``"auto"``, what is known to suit the backbone.
+    """
+    check_choice("strategy.batch_norm", batch_norm, ("auto", "train", "eval"))
+    if (backbone.batch_norm if batch_norm == "auto" else batch_norm) == "train":
+        return []
+    kinds = nn.modules.batchnorm._BatchNorm
+    return [f"backbone.{name}" for name, module in body.named_modules() if isinstance(module, kinds)]
 
 
 def freeze(module: nn.Module) -> None:

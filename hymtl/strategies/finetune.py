@@ -6,17 +6,20 @@ from torch import nn
 
 from hymtl.backbones import Backbone
 from hymtl.network import Classifier
-from hymtl.strategies.base import Strategy
+from hymtl.strategies.base import Strategy, held_batch_norms
 
 
 @dataclass
 class Finetune(Strategy):
-    """Every parameter trains, in float32.
+    """Every parameter trains, in float32; ``batch_norm``: see :func:`held_batch_norms`.
 
     Source: PyTorch's transfer learning tutorial, "Finetuning the ConvNet".
     """
 
     name = "finetune"
+    batch_norm: str = "auto"
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:
-        return Classifier(backbone.build(), nn.Linear(backbone.features, classes))
+        body = backbone.build()
+        held = held_batch_norms(body, self.batch_norm, backbone)
+        return Classifier(body, nn.Linear(backbone.features, classes), in_eval=held)

@@ -31,4 +31,4 @@ class Frozen(Strategy):
         body = backbone.build()
         freeze(body)
         head = nn.Linear(backbone.features, classes)
-        return Classifier(body, head, backbone_in_eval=self.batch_norm == "eval")
+        return Classifier(body, head, in_eval=["backbone"] if self.batch_norm == "eval" else [])

@@ -10,7 +10,7 @@ from hymtl import quantization
 from hymtl.backbones import Backbone, Pretrained
 from hymtl.errors import check_choice
 from hymtl.network import Classifier
-from hymtl.strategies.base import Strategy, load_backbone
+from hymtl.strategies.base import Strategy, held_batch_norms, load_backbone
 from hymtl.strategies.quantized import dropout_head
 
 
@@ -21,6 +21,7 @@ class QAT(Strategy):
     ``observers`` is ``"training"`` (ranges move in training steps alone) or ``"always"`` (in validation too,
     as in the tutorial, which thereby lets validation photos into the network). ``reduce_range`` keeps
     activations to 7 bits: False, True (the tutorial's), or ``"auto"``, where the engine overflows otherwise.
+    ``batch_norm``: see :func:`held_batch_norms`.
 
     Source: PyTorch's quantized transfer learning tutorial, part 2; Jacob et al., "Quantization and Training
     of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (CVPR 2018).
@@ -31,6 +32,7 @@ class QAT(Strategy):
     engine: str = "auto"
     observers: str = "training"
     reduce_range: bool | str = "auto"
+    batch_norm: str = "auto"
 
     def __post_init__(self) -> None:
         check_choice("strategy.observers", self.observers, ("training", "always"))
@@ -48,9 +50,11 @@ class QAT(Strategy):
     def training(self, network: nn.Module) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext() if self.observers == "always" else quantization.observing(network)
 
-    def finish(self, network: Classifier) -> Classifier:
+    def finish(self, network: Classifier, calibration: Iterable[Tensor]) -> Classifier:
+        network.hold_in_eval([])  # its batch norms are about to vanish into the convolutions
         return quantization.convert(network, self.engine)
 
     def _prepare(self, body: nn.Module, backbone: Backbone, classes: int) -> Classifier:
         quantization.prepare_qat(body, self.engine, self.reduce_range, observe=self.observers == "always")
-        return Classifier(body, dropout_head(backbone, classes))
+        held = held_batch_norms(body, self.batch_norm, backbone)
+        return Classifier(body, dropout_head(backbone, classes), in_eval=held)

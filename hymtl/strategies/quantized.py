@@ -48,7 +48,7 @@ class Quantized(Strategy):
         return self._classifier(body, pretrained.backbone, classes)
 
     def _classifier(self, body: nn.Module, backbone: Backbone, classes: int) -> Classifier:
-        return Classifier(body, dropout_head(backbone, classes), backbone_in_eval=True)
+        return Classifier(body, dropout_head(backbone, classes), in_eval=["backbone"])
 
     def _official(self, pretrained: Pretrained) -> nn.Module | None:
         """The backbone with torchvision's int8 weights; None where ``source`` lets us do without."""
@@ -74,9 +74,7 @@ class Quantized(Strategy):
     def _calibrated(self, pretrained: Pretrained, calibration: Iterable[Tensor]) -> nn.Module:
         body = pretrained.backbone.build()
         load_backbone(body, pretrained)
-        quantization.prepare_calibration(body, self.engine)
-        quantization.calibrate(body, calibration)
-        return quantization.convert(body, self.engine)
+        return quantization.post_training(body, self.engine, calibration)
 
 
 def dropout_head(backbone: Backbone, classes: int) -> nn.Sequential:

@@ -77,7 +77,15 @@ def check_int8(network: nn.Module, backbone: str) -> None:
 def test_quantized_has_an_int8_backbone_and_a_float_head(backbone, engine):
     recipe, network = transferred("quantized", backbone, engine=engine)
     check_int8(network, backbone)
-    check_int8(recipe.finish(network), backbone)
+    check_int8(recipe.finish(network, []), backbone)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_ptq_trains_in_float_and_deploys_an_int8_backbone_and_a_float_head(backbone):
+    recipe, network = transferred("ptq", backbone)
+    assert trainable(network) == {name for name, _ in network.named_parameters()}
+    assert not any(issubclass(kind, int8.Conv2d) for kind in kinds(network).values())
+    check_int8(recipe.finish(network, [torch.randn(2, 3, 224, 224)]), backbone)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -88,7 +96,7 @@ def test_qat_converts_to_an_int8_backbone_and_a_float_head(backbone, engine):
     with recipe.training(network):
         network(torch.randn(2, 3, 224, 224))
     after_training = {key: value.clone() for key, value in network.state_dict().items()}
-    check_int8(recipe.finish(network), backbone)
+    check_int8(recipe.finish(network, []), backbone)
     # The network that trained is not what was converted.
     assert all(torch.equal(value, network.state_dict()[key]) for key, value in after_training.items())
     assert before.keys() == after_training.keys()
@@ -97,7 +105,7 @@ def test_qat_converts_to_an_int8_backbone_and_a_float_head(backbone, engine):
 def test_finetune_and_frozen_deploy_in_float():
     for name in ("finetune", "frozen"):
         recipe, network = transferred(name, "resnet18")
-        assert not any(issubclass(kind, int8.Conv2d) for kind in kinds(recipe.finish(network)).values())
+        assert not any(issubclass(kind, int8.Conv2d) for kind in kinds(recipe.finish(network, [])).values())
 
 
 def test_a_frozen_backbones_batch_norm_stays_put_unless_asked_to_move():
@@ -131,10 +139,83 @@ def test_a_fused_relu6_never_exceeds_six_neither_fake_quantized_nor_int8():
     with recipe.training(network):
         network(pictures)
     network.eval()
-    deployed = recipe.finish(network)
+    deployed = recipe.finish(network, [])
     fake = network.backbone.stem(network.backbone.quant(pictures))
     real = deployed.backbone.stem(deployed.backbone.quant(pictures)).dequantize()
     assert 5.9 < fake.max() <= 6.01 and 5.9 < real.max() <= 6.01
+
+
+@pytest.mark.parametrize("strategy", ["finetune", "qat"])
+@pytest.mark.parametrize(("backbone", "moves"), [("resnet18", True), ("efficientnet_lite0", False)])
+def test_batch_norm_trains_or_holds_as_suits_the_backbone_unless_told(strategy, backbone, moves):
+    for option, expected in (("auto", moves), ("train", True), ("eval", False)):
+        recipe, network = transferred(strategy, backbone, batch_norm=option)
+        network.train()
+        before = {name: value.clone() for name, value in network.named_buffers() if "running_mean" in name}
+        with recipe.training(network):
+            network(torch.randn(2, 3, 224, 224))
+        after = dict(network.named_buffers())
+        assert any(not torch.equal(value, after[name]) for name, value in before.items()) is expected
+
+
+HEAD = {"head.weight", "head.bias"}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "stages", "prefixes"),
+    [
+        ("resnet18", 1, ("backbone.layer4.",)),
+        ("resnet18", 2, ("backbone.layer3.", "backbone.layer4.")),
+        ("resnet18", 5, ("backbone.",)),
+        ("efficientnet_lite0", 1, (*(f"backbone.blocks.{n}." for n in range(11, 16)), "backbone.head.")),
+    ],
+)
+def test_partial_trains_the_head_and_the_last_stages(backbone, stages, prefixes):
+    _, network = transferred("partial", backbone, stages=stages)
+    late = {name for name, _ in network.named_parameters() if name.startswith(prefixes)}
+    assert trainable(network) == late | HEAD
+    network.train()
+    frozen = {name: value.clone() for name, value in network.named_buffers() if not name.startswith(prefixes)}
+    network(torch.randn(2, 3, 224, 224))
+    buffers = dict(network.named_buffers())
+    assert all(torch.equal(value, buffers[name]) for name, value in frozen.items())
+
+
+@pytest.mark.parametrize("name", sorted(backbones.BACKBONES))
+def test_the_stages_of_a_backbone_are_all_of_it_in_order_and_once(name):
+    backbone = backbones.get(name)
+    network = backbone.build()
+    staged = [f"{m}.{p}" for stage in backbone.stages for m in stage for p, _ in network.get_submodule(m).named_parameters()]
+    assert staged == [name for name, _ in network.named_parameters()]
+
+
+def test_partial_refuses_stages_that_are_not_there():
+    for stages in (0, 6):
+        with pytest.raises(Exception, match=f"strategy.stages={stages}: resnet18 has 5 stages, so choose 1 to 5"):
+            transferred("partial", "resnet18", stages=stages)
+
+
+def test_gradual_trains_the_head_then_everything():
+    recipe, network = transferred("gradual", "resnet18", head_epochs=2)
+    for epoch in (0, 1):
+        recipe.start_epoch(network, epoch)
+        assert trainable(network) == HEAD
+        network.train()
+        assert not any(module.training for module in network.backbone.modules())
+    recipe.start_epoch(network, 2)
+    assert trainable(network) == {name for name, _ in network.named_parameters()}
+    assert all(module.training for module in network.backbone.modules())
+    head, body = recipe.parameter_groups(network)
+    assert len(head["params"]) == 2 and len(body["params"]) == len(list(network.backbone.parameters()))
+    assert body["lr"] == 1e-4 and "lr" not in head
+
+
+def test_scratch_trains_everything_and_refuses_pretrained_weights(tmp_path):
+    _, network = transferred("scratch", "resnet18")
+    assert trainable(network) == {name for name, _ in network.named_parameters()}
+    pretrained = Pretrained(backbones.get("resnet18"), "imagenet", tmp_path / "weights.pth")
+    with pytest.raises(Exception, match="strategy=scratch starts from random weights"):
+        strategies.create("scratch").transfer(pretrained, 2, [])
 
 
 def test_errors_name_the_thing_and_a_remedy():

@@ -1,0 +1,79 @@
+"""Draw what a run did, once, when fitting ends."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from matplotlib.figure import Figure
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from hymtl.callbacks.convert import ConvertBest
+from hymtl.data import PhotoDataModule, transforms
+from hymtl.report import figures
+
+GRID = 24  # photos in a grid
+
+
+class Pictures(pl.Callback):
+    """PNG files in ``dirpath`` and images in TensorBoard, of the network that is deployed.
+
+    ``batch`` (augmented training pictures), ``predictions`` (validation photos), ``mistakes`` (the most confident
+    ones), ``confusion`` and ``curves``. It uses the scores that :class:`ConvertBest` left, so nothing is
+    run again but the decoding of the photos shown. Must stand after it among the callbacks.
+    """
+
+    def __init__(self, dirpath: str) -> None:
+        self.dirpath = Path(dirpath)
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        convert = next(callback for callback in trainer.callbacks if isinstance(callback, ConvertBest))
+        if convert.score is None:
+            return
+        trainer.logger.experiment.flush()  # the curves are read back from the events
+        drawn = self._draw(trainer, list(pl_module.hparams.classes), convert)
+        self.dirpath.mkdir(parents=True, exist_ok=True)
+        for name, figure in drawn.items():
+            figure.savefig(self.dirpath / f"{name}.png", dpi=100)
+            trainer.logger.experiment.add_figure(f"pictures/{name}", figure, global_step=trainer.current_epoch)
+
+    def _draw(self, trainer: pl.Trainer, classes: list[str], convert: ConvertBest) -> dict[str, Figure]:
+        data, score = trainer.datamodule, convert.score
+        probabilities = score.logits.softmax(dim=1)
+        confidence, guesses = probabilities.max(dim=1)
+        wrong = (guesses != score.labels).nonzero().flatten()
+        worst = wrong[confidence[wrong].argsort(descending=True)][:GRID]
+        spread = torch.linspace(0, len(score.labels) - 1, min(GRID, len(score.labels))).long()  # over all classes
+        accuracy = f"{int((guesses == score.labels).sum())} of {len(score.labels)} validation photos right"
+
+        def shown(indices: Tensor, title: str) -> Figure:
+            return figures.predictions(
+                _photos(data, indices), score.labels[indices], probabilities[indices], classes, title
+            )
+
+        pictures, labels = next(iter(data.train_dataloader()))
+        pictures, labels = pictures[:GRID], labels[:GRID]
+        matrix = multiclass_confusion_matrix(guesses, score.labels, num_classes=len(classes))
+        best_epoch = trainer.checkpoint_callback.best_epoch
+        return {
+            "batch": figures.photo_grid(
+                transforms.denormalize(pictures, data.preprocessing),
+                [classes[label] for label in labels],
+                ["black"] * len(labels),
+                "a training batch, augmented",
+            ),
+            "predictions": shown(spread, accuracy),
+            "mistakes": shown(worst, f"the most confident of {len(wrong)} mistakes"),
+            "confusion": figures.confusion(matrix, classes, accuracy),
+            "curves": figures.curves(Path(trainer.logger.log_dir), best_epoch, "train and validation"),
+        }
+
+
+def _photos(data: PhotoDataModule, indices: Tensor) -> Tensor:
+    """Validation pictures as the network saw them, but uint8 (N, C, size, size)."""
+    dataset = data.val_dataloader().dataset
+    if not len(indices):
+        return torch.empty(0, 3, 1, 1, dtype=torch.uint8)
+    return torch.stack([dataset[0, index][0] for index in indices.tolist()])

@@ -1,0 +1,1 @@
+"""From scores and events to what a person looks at."""

@@ -1,0 +1,78 @@
+"""The pictures of a run: what went in, what came out, where it was wrong, how it got there."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+matplotlib.use("Agg")  # no screen needed
+
+RIGHT, WRONG = "#1a7f37", "#cf222e"
+TRAIN, VAL = "#9a6700", "#0969da"
+
+
+def photo_grid(pictures: Tensor, captions: Sequence[str], colours: Sequence[str], title: str) -> Figure:
+    """uint8 pictures (N, C, H, W) in rows of at most eight, each with a caption in its colour."""
+    columns = min(8, max(1, len(pictures)))
+    rows = max(1, math.ceil(len(pictures) / columns))
+    figure = Figure(figsize=(1.9 * columns, 2.25 * rows + 0.5), layout="constrained")
+    figure.suptitle(title)
+    for axes in (grid := figure.subplots(rows, columns, squeeze=False)).flat:
+        axes.axis("off")
+    for axes, picture, caption, colour in zip(grid.flat, pictures, captions, colours, strict=False):
+        axes.imshow(picture.permute(1, 2, 0).squeeze(-1), cmap="gray" if len(picture) == 1 else None)
+        axes.set_title(caption, fontsize=8, color=colour)
+    return figure
+
+
+def predictions(pictures: Tensor, labels: Tensor, probabilities: Tensor, classes: Sequence[str], title: str) -> Figure:
+    """Photos with the class they were given, the probability of it, and, in red, what they are where that is wrong.
+
+    pictures uint8 (N, C, H, W), labels int64 (N), probabilities (N, classes).
+    """
+    captions, colours = [], []
+    for label, row in zip(labels.tolist(), probabilities, strict=True):
+        guess = int(row.argmax())
+        right = guess == label
+        captions.append(f"{classes[guess]} {row[guess]:.0%}" + ("" if right else f"\nis {classes[label]}"))
+        colours.append(RIGHT if right else WRONG)
+    return photo_grid(pictures, captions, colours, title)
+
+
+def confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
+    """Counts (classes, classes), rows the true class, columns the predicted one."""
+    side = max(3.6, 0.55 * len(classes) + 2)
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(matrix, cmap="Blues", vmin=0)
+    axes.set(title=title, xlabel="predicted", ylabel="true")
+    axes.set_xticks(range(len(classes)), classes, rotation=45 if len(classes) > 3 else 0, ha="right" if len(classes) > 3 else "center")
+    axes.set_yticks(range(len(classes)), classes)
+    for row in range(len(classes)):
+        for column in range(len(classes)):
+            count = int(matrix[row, column])
+            dark = count > matrix.max() / 2
+            axes.text(column, row, count, ha="center", va="center", color="white" if dark else "black")
+    figure.colorbar(image, label="photos", shrink=0.8)
+    return figure
+
+
+def curves(run_dir: Path, best_epoch: int, title: str) -> Figure:
+    """Loss and accuracy of train and val over the epochs, read back from the run's TensorBoard events."""
+    events = EventAccumulator(str(run_dir)).Reload()
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure.suptitle(title)
+    for axes, metric, label in zip(figure.subplots(1, 2), ("loss", "acc"), ("cross entropy", "accuracy"), strict=True):
+        for stage, colour in (("train", TRAIN), ("val", VAL)):
+            scalars = events.Scalars(f"{stage}/{metric}")
+            axes.plot([e.step for e in scalars], [e.value for e in scalars], color=colour, marker=".", label=stage)
+        axes.axvline(best_epoch, color="#8c959f", linestyle=":", label="best epoch")
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure

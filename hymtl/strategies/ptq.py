@@ -1,0 +1,31 @@
+"""PTQ: finetune in float, then quantize what came out, without training it again."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from hymtl import quantization
+from hymtl.network import Classifier
+from hymtl.strategies.finetune import Finetune
+
+
+@dataclass
+class PTQ(Finetune):
+    """Finetuning, then post-training static quantization of the backbone, calibrated on training photos.
+
+    Beside ``qat`` it shows what training with int8 rounding buys over rounding afterwards. The head stays
+    in float, as under ``qat``.
+    """
+
+    name = "ptq"
+    quantizes = True
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        self.engine = quantization.choose_engine(self.engine)
+
+    def finish(self, network: Classifier, calibration: Iterable[Tensor]) -> Classifier:
+        network.hold_in_eval([])  # its batch norms are about to vanish into the convolutions
+        network.backbone = quantization.post_training(network.backbone, self.engine, calibration)
+        return network.eval()

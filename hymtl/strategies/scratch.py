@@ -1,0 +1,27 @@
+"""Scratch: no transfer at all, to see what transfer buys."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from hymtl.backbones import Pretrained
+from hymtl.errors import HymtlError
+from hymtl.network import Classifier
+from hymtl.strategies.finetune import Finetune
+
+
+@dataclass
+class Scratch(Finetune):
+    """Every parameter trains, from random weights; batch norm has no statistics yet that could be kept."""
+
+    name = "scratch"
+    batch_norm: str = "train"
+
+    def transfer(self, pretrained: Pretrained, classes: int, calibration: Iterable[Tensor]) -> Classifier:
+        if pretrained.file is not None:
+            raise HymtlError(
+                f"strategy=scratch starts from random weights, and backbone.weights={pretrained.weights}. "
+                "Leave backbone.weights out, or use strategy=finetune."
+            )
+        return self.build(pretrained.backbone, classes)
