@@ -93,12 +93,13 @@ class TransferModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.strategy.start_epoch(self.network, self.current_epoch)
+        # Now, as at the epoch's end the scheduler has already set the next one's.
+        first, *others = self.optimizers().param_groups
+        self.log("lr", first["lr"], on_step=False, on_epoch=True)
+        for group in others:
+            self.log(f"lr/{group['name']}", group["lr"], on_step=False, on_epoch=True)
 
     def on_train_epoch_end(self) -> None:
-        first, *others = self.optimizers().param_groups
-        self.log("lr", first["lr"])
-        for group in others:
-            self.log(f"lr/{group['name']}", group["lr"])
         self._log_epoch()
 
     def on_validation_epoch_end(self) -> None:

@@ -12,7 +12,7 @@ STRATEGIES = ("finetune", "frozen", "quantized", "qat")
 
 @pytest.fixture(scope="module")
 def many_pictures(tmp_path_factory) -> Path:
-    return drawn.write(tmp_path_factory.mktemp("drawn") / "pictures", train=80, val=60)
+    return drawn.write(tmp_path_factory.mktemp("drawn") / "pictures", train=60, val=40)
 
 
 def run(config, *overrides):

@@ -131,16 +131,17 @@ def test_validation_and_test_leave_observers_and_batch_norm_bit_equal(config, pi
 
 
 @pytest.mark.parametrize(
-    "strategy", [["finetune"], ["gradual", "strategy.head_epochs=1"]], ids=["finetune", "gradual, in its second phase"]
+    ("name", "stop", "options"),
+    [("finetune", 1, []), ("gradual", 2, ["strategy.head_epochs=1"])],
+    ids=["finetune", "gradual, in its second phase"],
 )
-def test_resuming_equals_never_having_stopped(config, pictures, tmp_path, strategy):
-    name, *options = strategy
-    whole, trainer = experiment.fit(config(*settings(name, pictures, "epochs=3", *options)))
-    first = config(*settings(name, pictures, "epochs=2", *options))
+def test_resuming_equals_never_having_stopped(config, pictures, tmp_path, name, stop, options):
+    whole, trainer = experiment.fit(config(*settings(name, pictures, f"epochs={stop + 1}", *options)))
+    first = config(*settings(name, pictures, f"epochs={stop}", *options))
     first.run_dir = str(tmp_path / "first")
     experiment.fit(first)
     last = tmp_path / "first" / "checkpoints" / "last.ckpt"
-    rest = config(*settings(name, pictures, "epochs=3", f"ckpt_path={last}", *options))
+    rest = config(*settings(name, pictures, f"epochs={stop + 1}", f"ckpt_path={last}", *options))
     rest.run_dir = str(tmp_path / "first")
     resumed, resumed_trainer = experiment.fit(rest)
     assert all(parameter.requires_grad for parameter in resumed.network.parameters())

@@ -65,10 +65,12 @@ def test_resnet18_equals_torchvisions():
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_a_backbone_gives_as_many_features_as_it_says(name):
     backbone = backbones.get(name)
-    assert backbone.build().eval()(torch.zeros(1, 3, 64, 64)).shape == (1, backbone.features)
+    shape = backbone.preprocessing
+    pictures = torch.zeros(1, shape.channels, shape.size, shape.size)
+    assert backbone.build().eval()(pictures).shape == (1, backbone.features)
 
 
-@pytest.mark.parametrize("name", sorted(set(BACKBONES) - {"efficientnet_lite0"}))
+@pytest.mark.parametrize("name", sorted(set(BACKBONES) - {"efficientnet_lite0", "garment_cnn"}))
 def test_registered_addresses_are_torchvisions_own(name):
     backbone = backbones.get(name)
     float_urls = {weights.url for weights in get_model_weights(name)}

@@ -9,7 +9,7 @@ from PIL import Image
 from hymtl.backbones import Preprocessing, get
 from hymtl.data import PhotoDataModule, find_photos, hymenoptera
 from hymtl.data import transforms as T
-from hymtl.data.dataset import EpochSampler, decode
+from hymtl.data.dataset import EpochSampler
 from hymtl.data.photos import read_folder
 from hymtl.errors import HymtlError
 
@@ -137,7 +137,7 @@ def test_grey_and_transparent_pictures_become_rgb(pictures, tmp_path):
         suffix = "tif" if mode == "CMYK" else "png"
         Image.new(mode, (30, 20)).save(copy / "train" / "ants" / f"0-{mode}.{suffix}")
     photos = read_folder(copy).splits["train"]
-    assert [decode(photo).shape for photo in photos if photo.file.name.startswith("0-")] == [(3, 20, 30)] * 4
+    assert [photo.decode().shape for photo in photos if photo.file.name.startswith("0-")] == [(3, 20, 30)] * 4
 
 
 @pytest.mark.parametrize(

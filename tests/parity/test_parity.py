@@ -18,7 +18,7 @@ from torchvision.models import resnet18
 from hymtl import artifact, evaluation, experiment
 from tests.parity import reference
 
-EPOCHS = 3
+EPOCHS = 2
 SEED = 11
 
 # The tutorials' numbers once more, apart from conf/, so that a number changed there fails here.
