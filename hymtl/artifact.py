@@ -61,6 +61,8 @@ def load(folder: Path) -> Artifact:
         HymtlError: if something is missing, of a newer format, or not what was saved.
     """
     description = _describe(folder)
+    if not (folder / WEIGHTS).is_file():
+        raise HymtlError(f"{folder / WEIGHTS} is missing. Copy the artifact's whole folder.")
     if _sha256(folder / WEIGHTS) != description["sha256"][WEIGHTS]:
         raise HymtlError(f"{folder / WEIGHTS} is not the file that was saved (its sha256 differs). Copy it anew.")
     network = rebuild(description["backbone"], description["strategy"], len(description["classes"]))

@@ -1,6 +1,7 @@
 """Fitting for real: checkpoints, events, the record, and what conversion leaves alone."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -174,6 +175,40 @@ def test_equal_accuracies_go_to_the_lower_loss(tmp_path):
         callback._save_topk_checkpoint(trainer, metrics | {"epoch": torch.tensor(epoch), "step": torch.tensor(epoch)})
     assert saved == [0, 1, 3]
     assert (callback.best_epoch, callback.best_loss) == (3, pytest.approx(0.3))
+
+
+def test_resuming_in_another_folder_brings_the_best_checkpoint_along(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    (old / "best.ckpt").write_bytes(b"the best")
+    first = BestCheckpoint(str(old))
+    first.best_model_path = first.kth_best_model_path = str(old / "best.ckpt")
+    first.best_model_score = first.kth_value = torch.tensor(0.9)
+    first.best_k_models = {first.best_model_path: first.best_model_score}
+    first.best_epoch, first.best_loss = 3, 0.2
+    second = BestCheckpoint(str(new))
+    second.load_state_dict(first.state_dict())
+    assert (new / "best.ckpt").read_bytes() == b"the best"
+    assert second.best_model_path == str(new / "best.ckpt")
+    assert (second.best_model_score, second.best_epoch, second.best_loss) == (torch.tensor(0.9), 3, 0.2)
+    everyone = SimpleNamespace(strategy=SimpleNamespace(reduce_boolean_decision=bool))
+    assert not second.check_monitor_top_k(everyone, torch.tensor(0.8))
+    assert second.check_monitor_top_k(everyone, torch.tensor(0.95))
+
+
+def test_a_damaged_artifact_is_refused_by_name(fitted, tmp_path):
+    whole = fitted("frozen").folder / "artifact"
+    copy = tmp_path / "artifact"
+    for damage, message in (
+        (lambda: (copy / "weights.pt").unlink(), "weights.pt is missing"),
+        (lambda: (copy / "artifact.json").unlink(), "is no artifact of hymtl"),
+        (lambda: (copy / "artifact.json").write_text("{"), "is no valid JSON"),
+        (lambda: (copy / "weights.pt").write_bytes((whole / "weights.pt").read_bytes()[:-9] + b"x" * 9), "sha256 differs"),
+    ):
+        shutil.copytree(whole, copy, dirs_exist_ok=True)
+        damage()
+        with pytest.raises(HymtlError, match=message):
+            artifact.load(copy)
 
 
 def test_int8_training_on_a_gpu_is_refused(config, pictures):

@@ -1,5 +1,7 @@
 """Keep the checkpoint with the best validation accuracy."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -34,5 +36,22 @@ class BestCheckpoint(ModelCheckpoint):
         return super().state_dict() | {"best_loss": self.best_loss, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
+        super().load_state_dict(self._brought_here(state_dict))
         self.best_loss, self.best_epoch = state_dict["best_loss"], state_dict["best_epoch"]
+
+    def _brought_here(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state of a run that is resumed in another folder, its best checkpoint copied along.
+
+        Lightning would forget the score, and call the first epoch after the resume the best.
+        """
+        old, new = Path(state["best_model_path"]), Path(self.dirpath) / "best.ckpt"
+        if not old.is_file() or old == new:
+            return state
+        new.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(old, new)
+        return state | {
+            "dirpath": self.dirpath,
+            "best_model_path": str(new),
+            "kth_best_model_path": str(new),
+            "best_k_models": {str(new): state["best_model_score"]},
+        }
