@@ -53,8 +53,9 @@ def _split(root: Path, *, train: bool) -> list[Garment]:
     try:
         dataset = FashionMNIST(root, train=train, download=True)
     except (RuntimeError, OSError, ValueError, AssertionError, KeyError, IndexError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise HymtlError(
-            f"Fashion-MNIST is not to be had in {root}: {error or type(error).__name__}. "
+            f"Fashion-MNIST is not to be had in {root}: {reason}. "
             "Put its four IDX files into data.root/FashionMNIST/raw/, or mend those that are there."
         ) from error
     finally:
