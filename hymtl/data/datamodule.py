@@ -96,9 +96,9 @@ class PhotoDataModule(pl.LightningDataModule):
     def _dataset(self, split: str) -> PhotoDataset:
         if split not in self._datasets:
             photos = self.photos.splits[split]
-            decoded = sum(photo.decoded_bytes() for split in self.photos.splits.values() for photo in split)
+            fits = self.photos.decoded_bytes <= self._cache_bytes
             self._datasets[split] = PhotoDataset(
-                photos, self._transforms[split], self.seed, cache=decoded <= self._cache_bytes, threads=available_cores()
+                photos, self._transforms[split], self.seed, cache=fits, threads=available_cores()
             )
         return self._datasets[split]
 

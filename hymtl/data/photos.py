@@ -72,6 +72,11 @@ class PhotoFolder:
             whole.update(f"{photo.name}\0{hashlib.sha256(photo.content()).hexdigest()}\n".encode())
         return whole.hexdigest()
 
+    @cached_property
+    def decoded_bytes(self) -> int:
+        """Memory that all pictures take once decoded."""
+        return sum(photo.decoded_bytes() for split in self.splits.values() for photo in split)
+
     @property
     def record(self) -> dict:
         """What results, checkpoints and tables say of it; sizes are numbers of pictures."""

@@ -50,7 +50,8 @@ def confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
     axes = figure.subplots()
     image = axes.imshow(matrix, cmap="Blues", vmin=0)
     axes.set(title=title, xlabel="predicted", ylabel="true")
-    axes.set_xticks(range(len(classes)), classes, rotation=45 if len(classes) > 3 else 0, ha="right" if len(classes) > 3 else "center")
+    slanted = {"rotation": 45, "ha": "right"} if len(classes) > 3 else {}
+    axes.set_xticks(range(len(classes)), classes, **slanted)
     axes.set_yticks(range(len(classes)), classes)
     for row in range(len(classes)):
         for column in range(len(classes)):
