@@ -1,5 +1,7 @@
 """Scoring a network on photos, outside Lightning: what is deployed is judged as it will be used."""
 
+import statistics
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -32,3 +34,17 @@ def score(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Score
     network.eval()
     logits, labels = zip(*((network(pictures), labels) for pictures, labels in batches), strict=True)
     return Score(torch.cat(logits), torch.cat(labels))
+
+
+@torch.no_grad()
+def latency(network: nn.Module, picture: Tensor, repeats: int = 7) -> float:
+    """Seconds that one picture (1, C, H, W) takes on the CPU: the median of a few times, after two to warm up.
+
+    Good for a glance at the order of magnitude; whatever else the machine did meanwhile is in it.
+    """
+    times = []
+    for _ in range(repeats + 2):
+        start = time.perf_counter()
+        network(picture)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[2:])

@@ -31,7 +31,7 @@ def run(cfg: DictConfig) -> dict | None:
     if not trainer.is_global_zero:
         return None
     result = results.collect(module, trainer, seed=cfg.seed)
-    results.write(result, Path(cfg.run_dir), trainer.logger)
+    results.write(result, Path(cfg.run_dir), trainer)
     return result
 
 

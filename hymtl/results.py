@@ -12,10 +12,11 @@ import torch
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from hymtl import artifact, backbones, strategies
+from hymtl import artifact, backbones, predictions, strategies
 from hymtl.callbacks import BestCheckpoint, ConvertBest
 from hymtl.errors import HymtlError
 from hymtl.module import TransferModule
+from hymtl.report import events
 
 FILE = "result.json"
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core")
@@ -25,7 +26,8 @@ def collect(module: TransferModule, trainer: pl.Trainer, *, seed: int) -> dict:
     """The record of a fitted run. Accuracies are fractions, sizes bytes, times seconds, epochs count from 0.
 
     ``best.val_acc`` is of the network as it trained (fake-quantized under qat); ``int8.val_acc``, where the
-    strategy quantizes, of the int8 network that is deployed.
+    strategy quantizes, of the int8 network that is deployed. ``seconds.photo`` is what that takes for one photo
+    on the CPU with ``threads`` threads; ``history`` has what was logged, epoch by epoch.
 
     Raises:
         HymtlError: if no epoch was finished and scored, so that there is nothing to record.
@@ -40,7 +42,8 @@ def collect(module: TransferModule, trainer: pl.Trainer, *, seed: int) -> dict:
         "strategy": module.strategy.name,
         "seed": seed,
         "epochs": trainer.current_epoch,
-        **module.hparams.sources,
+        "dataset": module.hparams.sources["dataset"] | {"root": str(trainer.datamodule.photos.root)},
+        "backbone": module.hparams.sources["backbone"],
         "options": module.strategy.spec(),
         "optim": module.hparams.optim,
         "scheduler": module.hparams.scheduler,
@@ -48,21 +51,30 @@ def collect(module: TransferModule, trainer: pl.Trainer, *, seed: int) -> dict:
         "best": {"epoch": best.best_epoch, "val_acc": best.best_model_score.item(), "val_loss": best.best_loss},
         "int8": deployed if quantizes else None,
         "engine": module.strategy.engine if quantizes else None,
-        "seconds": {"fit": timer.time_elapsed("train")},
+        "seconds": {"fit": timer.time_elapsed("train"), "photo": convert.latency},
         "bytes": {
             "float": _float_bytes(module) if quantizes else weights,
             "int8": weights if quantizes else None,
         },
+        "history": events.history(Path(trainer.logger.log_dir)),
         "device": _device(trainer),
+        "threads": torch.get_num_threads(),
         "precision": trainer.precision,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "git": _git_commit(),
     }
 
 
-def write(result: dict, run_dir: Path, logger: TensorBoardLogger) -> None:
-    """``result.json``, and TensorBoard's hparams with the real metrics."""
+def write(result: dict, run_dir: Path, trainer: pl.Trainer) -> None:
+    """``predictions.csv``, TensorBoard's hparams with the real metrics and, last, ``result.json``: then a run is done."""
+    photos = trainer.datamodule.photos
+    score = _callback(trainer, ConvertBest).score
+    predictions.write(run_dir / predictions.FILE, photos.splits["val"], photos.classes, score)
+    _log_hparams(result, trainer.logger)
     (run_dir / FILE).write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _log_hparams(result: dict, logger: TensorBoardLogger) -> None:
     settings = {
         "strategy": result["strategy"],
         "seed": result["seed"],

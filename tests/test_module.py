@@ -10,7 +10,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
 
-from hymtl import artifact, evaluation, experiment, results
+from hymtl import artifact, evaluation, experiment, predictions, results
 from hymtl.callbacks import BestCheckpoint
 from hymtl.errors import HymtlError
 from hymtl.module import TransferModule
@@ -38,7 +38,7 @@ def fitted(config, pictures, tmp_path):
             cfg = config(*settings(strategy, pictures))
             module, trainer = experiment.fit(cfg)
             result = results.collect(module, trainer, seed=0)
-            results.write(result, Path(cfg.run_dir), trainer.logger)
+            results.write(result, Path(cfg.run_dir), trainer)
             _RUNS[strategy] = SimpleNamespace(
                 module=module, trainer=trainer, result=result, folder=Path(cfg.run_dir), data=trainer.datamodule
             )
@@ -241,3 +241,15 @@ def test_a_gpu_trains_and_the_cpu_deploys(config, pictures, strategy):
     loaded = artifact.load(Path(cfg.run_dir) / "artifact")
     assert {value.device.type for value in loaded.network.state_dict().values() if torch.is_tensor(value)} == {"cpu"}
     assert "x NVIDIA" in result["device"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_photo_has_its_prediction(fitted, strategy):
+    run = fitted(strategy)
+    rows = predictions.read(run.folder / "predictions.csv")
+    assert [row.photo for row in rows] == [photo.name for photo in run.data.photos.splits["val"]]
+    right = sum(row.label == row.guess for row in rows)
+    assert right / len(rows) == pytest.approx(results.deployed_accuracy(run.result))
+    for row in rows:
+        assert row.guess == max(row.probabilities, key=row.probabilities.get)
+        assert sum(row.probabilities.values()) == pytest.approx(1, abs=1e-4)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
+
+from hymtl.report import events
 
 matplotlib.use("Agg")  # no screen needed
 
@@ -64,13 +65,12 @@ def confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
 
 def curves(run_dir: Path, best_epoch: int, title: str) -> Figure:
     """Loss and accuracy of train and val over the epochs, read back from the run's TensorBoard events."""
-    events = EventAccumulator(str(run_dir)).Reload()
+    history = events.history(run_dir)
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     figure.suptitle(title)
     for axes, metric, label in zip(figure.subplots(1, 2), ("loss", "acc"), ("cross entropy", "accuracy"), strict=True):
         for stage, colour in (("train", TRAIN), ("val", VAL)):
-            scalars = events.Scalars(f"{stage}/{metric}")
-            axes.plot([e.step for e in scalars], [e.value for e in scalars], color=colour, marker=".", label=stage)
+            axes.plot(history[f"{stage}/{metric}"], color=colour, marker=".", label=stage)
         axes.axvline(best_epoch, color="#8c959f", linestyle=":", label="best epoch")
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.get_major_locator().set_params(integer=True)
