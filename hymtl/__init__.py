@@ -1,3 +1,20 @@
 """hymtl: what finetuning, freezing and int8 quantization each buy and cost, measured on your pictures."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hymtl.predict import Predictor
+
 __version__ = "0.1.0"
+
+
+def load(path: str | Path) -> "Predictor":
+    """The predictor of a run's or an artifact's folder: ``hymtl.load("outputs/...")("photo.jpg").label``.
+
+    Raises:
+        HymtlError: if there is none, or it cannot be trusted or used here.
+    """
+    from hymtl import predict  # here, so that a command's --help does not wait for torch
+
+    return predict.load(path)

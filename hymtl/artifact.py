@@ -1,44 +1,48 @@
 """The deployable: one folder with the weights and all it takes to use them.
 
-``artifact.json`` describes the network (backbone, strategy, classes, preprocessing), where it came from, and
-the sha256 of ``weights.pt``, a state dict that loads with ``weights_only=True``.
+``artifact.json`` describes the network (backbone, strategy, classes, preprocessing), how good it was and where it
+came from; ``weights.pt`` is a state dict that loads with ``weights_only=True``; ``SHA256SUMS`` has the digests
+of both, in the format of the command of that name.
 """
 
 import hashlib
 import json
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from hymtl import backbones, strategies
+from hymtl import backbones, quantization, strategies
 from hymtl.backbones import Preprocessing
 from hymtl.errors import HymtlError
+from hymtl.network import Classifier
 
-FORMAT = 1
-DESCRIPTION, WEIGHTS = "artifact.json", "weights.pt"
+FORMAT = 2
+DESCRIPTION, WEIGHTS, DIGESTS = "artifact.json", "weights.pt", "SHA256SUMS"
 
 
 @dataclass
 class Artifact:
     """A loaded deployable: ``network`` is on the CPU, in eval mode; the rest is ``artifact.json``."""
 
-    network: nn.Module
+    network: Classifier
     backbone: str
     strategy: dict
     classes: list[str]
     preprocessing: Preprocessing
     resize: int  # pixels of a picture's shorter side, before the centre crop
     sources: dict
+    scores: dict
 
 
-def save(folder: Path, network: nn.Module, hparams: dict) -> None:
-    """Write a finished network, on the CPU, and the plain facts of its LightningModule's ``hparams``.
+def save(folder: Path, network: Classifier, hparams: dict, scores: dict) -> None:
+    """Write a finished network, on the CPU, the plain facts of its LightningModule's ``hparams``, and its ``scores``.
 
-    ``weights.pt`` comes first and ``artifact.json`` last: a folder that has the second is whole.
+    ``SHA256SUMS`` comes last: a folder that has it is whole.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / DIGESTS).unlink(missing_ok=True)
     torch.save(network.state_dict(), folder / WEIGHTS)
     description = {
         "format": FORMAT,
@@ -47,26 +51,29 @@ def save(folder: Path, network: nn.Module, hparams: dict) -> None:
         "classes": list(hparams["classes"]),
         "preprocessing": backbones.get(hparams["backbone"]).preprocessing.as_dict(),
         "resize": hparams["resize"],
+        "scores": scores,
         "sources": hparams["sources"],
         "torch": torch.__version__,
-        "sha256": {WEIGHTS: _sha256(folder / WEIGHTS)},
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+    (folder / DIGESTS).write_text("".join(_digest_line(folder / name) for name in (DESCRIPTION, WEIGHTS)))
 
 
 def load(folder: Path) -> Artifact:
     """Read an artifact's folder and build its network.
 
     Raises:
-        HymtlError: if something is missing, of a newer format, or not what was saved.
+        HymtlError: if a file is missing or not what was saved, the format is of another hymtl, the weights do not
+            fit the description, or this machine lacks the engine.
     """
-    description = _describe(folder)
-    if not (folder / WEIGHTS).is_file():
-        raise HymtlError(f"{folder / WEIGHTS} is missing. Copy the artifact's whole folder.")
-    if _sha256(folder / WEIGHTS) != description["sha256"][WEIGHTS]:
-        raise HymtlError(f"{folder / WEIGHTS} is not the file that was saved (its sha256 differs). Copy it anew.")
+    for name in (DESCRIPTION, WEIGHTS, DIGESTS):
+        if not (folder / name).is_file():
+            raise HymtlError(f"{folder} is no artifact of hymtl, or not a whole one: it has no {name}.")
+    description = _describe(folder / DESCRIPTION)
+    _check_digests(folder)
+    _check_engine(folder, description["strategy"].get("engine"))
     network = rebuild(description["backbone"], description["strategy"], len(description["classes"]))
-    network.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
+    _load_weights(network, folder / WEIGHTS, description)
     return Artifact(
         network.eval(),
         description["backbone"],
@@ -75,10 +82,11 @@ def load(folder: Path) -> Artifact:
         Preprocessing(**description["preprocessing"]),
         description["resize"],
         description["sources"],
+        description["scores"],
     )
 
 
-def rebuild(backbone: str, strategy: dict, classes: int) -> nn.Module:
+def rebuild(backbone: str, strategy: dict, classes: int) -> Classifier:
     """The finished architecture, int8 where the strategy quantizes, for a state dict to be loaded into."""
     entry, recipe = backbones.get(backbone), strategies.create(**strategy)
     network = recipe.build(entry, classes)
@@ -89,19 +97,54 @@ def rebuild(backbone: str, strategy: dict, classes: int) -> nn.Module:
     return recipe.finish(network, [blank])
 
 
-def _describe(folder: Path) -> dict:
+def _describe(file: Path) -> dict:
     try:
-        description = json.loads((folder / DESCRIPTION).read_text())
-    except FileNotFoundError as error:
-        raise HymtlError(f"{folder} is no artifact of hymtl: it has no {DESCRIPTION}.") from error
-    except ValueError as error:
-        raise HymtlError(f"{folder / DESCRIPTION} is no valid JSON: {error}") from error
-    if description.get("format", 0) > FORMAT:
-        raise HymtlError(
-            f"{folder} has format {description['format']}; this hymtl reads up to {FORMAT}. Upgrade hymtl."
-        )
+        description = json.loads(file.read_text())
+        found = description["format"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise HymtlError(f"{file} is no description of an artifact ({error!r}). Copy the artifact anew.") from error
+    if found != FORMAT:  # before the digests, which another format may keep elsewhere
+        remedy = "Upgrade hymtl." if isinstance(found, int) and found > FORMAT else "Run the experiment anew."
+        raise HymtlError(f"{file} has format {found}; this hymtl reads {FORMAT}. {remedy}")
     return description
 
 
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _check_digests(folder: Path) -> None:
+    """Byte by byte: whatever differs in any of the three files is found."""
+    saved = (folder / DIGESTS).read_bytes().splitlines(keepends=True)
+    for line, name in enumerate((DESCRIPTION, WEIGHTS)):
+        if saved[line : line + 1] != [_digest_line(folder / name).encode()]:
+            raise HymtlError(
+                f"{folder / name} is not the file that was saved, or {DIGESTS} is not: its sha256 differs. "
+                "It was edited, cut short or damaged: copy the artifact's whole folder anew."
+            )
+    if len(saved) != 2:
+        raise HymtlError(f"{folder / DIGESTS} has {len(saved)} lines instead of 2. Copy the artifact anew.")
+
+
+def _check_engine(folder: Path, engine: str | None) -> None:
+    available = torch.backends.quantized.supported_engines
+    if engine is not None and engine not in available:
+        usable = ", ".join(name for name in quantization.ENGINES if name in available)
+        raise HymtlError(
+            f"{folder} was quantized for the engine {engine}, which this machine's torch lacks (it has {usable}). "
+            f"Run it elsewhere, or train it again with strategy.engine=auto."
+        )
+
+
+def _load_weights(network: Classifier, file: Path, description: dict) -> None:
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise HymtlError(f"{file} holds something other than tensors, and was not run: {error}") from error
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, KeyError, AttributeError) as error:
+        raise HymtlError(
+            f"{file} does not fit {DESCRIPTION}, which describes {description['backbone']} with strategy "
+            f"{description['strategy']['name']} and {len(description['classes'])} classes: {error}"
+        ) from error
+
+
+def _digest_line(file: Path) -> str:
+    return f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"

@@ -26,3 +26,9 @@ def check_choice(setting: str, value: str, choices: Iterable[str]) -> None:
     """Raise a ``HymtlError`` that names ``setting`` unless ``value`` is one of ``choices``."""
     if value not in choices:
         raise HymtlError(f"{setting}={value} is unknown. {did_you_mean(str(value), choices)}")
+
+
+def check_epochs(setting: str, value: object) -> None:
+    """Raise a ``HymtlError`` that names ``setting`` unless ``value`` is a number of epochs, or None for never."""
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise HymtlError(f"{setting}={value}: expected a whole number of epochs, or null for never.")

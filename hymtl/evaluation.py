@@ -9,11 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hymtl.network import Classifier
+
 
 @dataclass(frozen=True)
 class Score:
-    """Logits (N, classes), float32, and labels (N) of every photo, in the loader's order."""
+    """Features (N, F) and logits (N, classes), float32, and labels (N) of every photo, in the loader's order."""
 
+    features: Tensor
     logits: Tensor
     labels: Tensor
 
@@ -29,11 +32,11 @@ class Score:
 
 
 @torch.no_grad()
-def score(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Score:
+def score(network: Classifier, batches: Iterable[tuple[Tensor, Tensor]]) -> Score:
     """Run a network in eval mode, on the CPU, over batches of (pictures, labels)."""
     network.eval()
-    logits, labels = zip(*((network(pictures), labels) for pictures, labels in batches), strict=True)
-    return Score(torch.cat(logits), torch.cat(labels))
+    features, labels = zip(*((network.backbone(pictures), labels) for pictures, labels in batches), strict=True)
+    return Score(torch.cat(features), network.head(torch.cat(features)), torch.cat(labels))
 
 
 @torch.no_grad()

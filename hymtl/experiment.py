@@ -66,6 +66,7 @@ def prepare(cfg: DictConfig) -> tuple[TransferModule, PhotoDataModule, pl.Traine
         resize=cfg.data.resize,
         sources={"dataset": photos.record, "backbone": pretrained.record},
         network=network,
+        pretrained=pretrained,
     )
     return module, datamodule, _trainer(cfg, strategy)
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
 from hymtl import backbones, strategies
+from hymtl.backbones import Pretrained
 
 # Lightning 2.6 asks torch for something that torch 2.15 renamed; it works, and is Lightning's to mend.
 warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated")
@@ -19,7 +20,7 @@ warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is 
 class TransferModule(pl.LightningModule):
     """Trains ``network``, or, without one, the architecture that ``backbone`` and ``strategy`` describe.
 
-    The second is what ``load_from_checkpoint`` needs: every argument but ``network`` is of plain types and
+    The second is what ``load_from_checkpoint`` needs: every argument but the last two is of plain types and
     stands in the checkpoint, which therefore loads under torch's default ``weights_only=True``.
 
     Args:
@@ -30,6 +31,7 @@ class TransferModule(pl.LightningModule):
         scheduler: the same for a learning-rate scheduler, stepped once an epoch; None for a constant rate.
         resize: pixels of a picture's shorter side before the centre crop, for whoever predicts with it.
         sources: records of the dataset and the pretrained weights, carried along for whoever finds the file.
+        pretrained: the weights that ``network`` began with, to compare with when it is finished.
 
     Logged each epoch (the x axis of TensorBoard is the epoch, so that runs of different batch size compare):
     ``train/loss``, ``train/acc``, ``val/loss``, ``val/acc``, means over samples, and ``lr``.
@@ -45,9 +47,11 @@ class TransferModule(pl.LightningModule):
         resize: int = 256,
         sources: Mapping | None = None,
         network: nn.Module | None = None,
+        pretrained: Pretrained | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["network"], logger=False)
+        self.save_hyperparameters(ignore=["network", "pretrained"], logger=False)
+        self.pretrained = pretrained
         self.strategy = strategies.create(**strategy)
         self.network = network or self.strategy.build(backbones.get(backbone), len(classes))
         self.accuracy = nn.ModuleDict(
@@ -93,6 +97,8 @@ class TransferModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.strategy.start_epoch(self.network, self.current_epoch)
+        for name, moves in self.strategy.moving(self.current_epoch).items():
+            self.log(name, float(moves), on_step=False, on_epoch=True)
         # Now, as at the epoch's end the scheduler has already set the next one's.
         first, *others = self.optimizers().param_groups
         self.log("lr", first["lr"], on_step=False, on_epoch=True)

@@ -1,39 +1,133 @@
-"""Classify picture files with a run's artifact."""
+"""Classify pictures with an artifact: in Python by :func:`load`, from the command line by ``hymtl predict``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor
 
 from hymtl import artifact
+from hymtl.artifact import Artifact
 from hymtl.data import transforms
-from hymtl.data.photos import Photo, is_picture
+from hymtl.data.photos import Photo
 from hymtl.errors import HymtlError
 
+BATCH = 16
+Picture = str | Path | Image.Image | Tensor
 
-def predict_files(run: Path, pictures: list[Path]) -> Iterator[tuple[Path, tuple[str, float] | HymtlError]]:
-    """For each file, its class and the probability given to it, or what is wrong with the file.
 
-    ``run`` is a run's folder or an artifact's; folders among ``pictures`` stand for the pictures below them.
+@dataclass(frozen=True)
+class Prediction:
+    """The class of a picture and the probability of each class, the same one's as ``confidence``."""
+
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+
+
+class Predictor:
+    """An artifact, ready to classify; on the CPU."""
+
+    def __init__(self, loaded: Artifact) -> None:
+        self.artifact = loaded
+        self.classes = loaded.classes
+        self._transform = transforms.evaluation(loaded.preprocessing, loaded.resize)
+
+    def __call__(self, pictures: Picture | Sequence[Picture]) -> Prediction | list[Prediction]:
+        """Classify one picture, or a list or batch of them.
+
+        A picture is a path, a PIL image or a uint8 tensor (C, H, W) of any size with 1 or 3 channels; a tensor
+        (N, C, H, W) is a batch.
+
+        Raises:
+            HymtlError: naming the picture that cannot be read, or what is wrong with a tensor.
+        """
+        one = isinstance(pictures, str | Path | Image.Image) or (isinstance(pictures, Tensor) and pictures.ndim == 3)
+        prepared = [self.prepare(picture) for picture in ([pictures] if one else pictures)]
+        predictions = [p for batch in _batches(prepared) for p in self.classify(torch.stack(batch))]
+        return predictions[0] if one else predictions
+
+    def prepare(self, picture: Picture) -> Tensor:
+        """A picture as the network sees it, but not normalized yet: uint8 (C, size, size)."""
+        return self._transform(_decode(picture))
+
+    @torch.no_grad()
+    def classify(self, pictures: Tensor) -> list[Prediction]:
+        """Predictions of prepared pictures, uint8 (N, C, size, size)."""
+        batch = transforms.normalize(pictures, self.artifact.preprocessing)
+        return [
+            self._prediction(dict(zip(self.classes, row, strict=True)))
+            for row in self.artifact.network(batch).softmax(dim=1).tolist()
+        ]
+
+    def _prediction(self, probabilities: dict[str, float]) -> Prediction:
+        label = max(probabilities, key=probabilities.get)
+        return Prediction(label, probabilities[label], probabilities)
+
+    def files(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Prediction | HymtlError]]:
+        """For each file its prediction, or what is wrong with it; a folder stands for every file below it.
+
+        The next batch is decoded while the network works on this one.
+        """
+        with ThreadPoolExecutor() as pool:
+            batches = _batches(_files(paths))
+            ahead = [(file, pool.submit(self.prepare, file)) for file in next(batches, [])]
+            while ahead:
+                decoded = [(file, future.exception() or future.result()) for file, future in ahead]
+                ahead = [(file, pool.submit(self.prepare, file)) for file in next(batches, [])]
+                yield from self._outcomes(decoded)
+
+    def _outcomes(
+        self, decoded: list[tuple[Path, Tensor | Exception]]
+    ) -> Iterator[tuple[Path, Prediction | HymtlError]]:
+        readable = [picture for _, picture in decoded if isinstance(picture, Tensor)]
+        predictions = iter(self.classify(torch.stack(readable)) if readable else [])
+        for file, picture in decoded:
+            if not isinstance(picture, Tensor | HymtlError):
+                raise picture
+            yield file, (next(predictions) if isinstance(picture, Tensor) else picture)
+
+
+def load(path: str | Path) -> Predictor:
+    """The predictor of a run's folder, or of an artifact's, wherever it was copied to.
 
     Raises:
-        HymtlError: if the artifact cannot be used.
+        HymtlError: if there is none, or it cannot be trusted or used here; see :func:`hymtl.artifact.load`.
     """
-    loaded = artifact.load(run / "artifact" if (run / "artifact").is_dir() else run)
-    transform = transforms.evaluation(loaded.preprocessing, loaded.resize)
-    for file in _files(pictures):
-        try:
-            picture = Photo(file, file.name, 0).decode()
-        except HymtlError as error:
-            yield file, error
-            continue
-        batch = transforms.normalize(transform(picture)[None], loaded.preprocessing)
-        with torch.no_grad():
-            probabilities = loaded.network(batch).softmax(dim=1)[0]
-        best = int(probabilities.argmax())
-        yield file, (loaded.classes[best], probabilities[best].item())
+    folder = Path(path)
+    if not folder.is_dir():
+        raise HymtlError(f"{folder}: there is no such folder. Give a run's folder or the artifact in it.")
+    return Predictor(artifact.load(folder / "artifact" if (folder / "artifact").is_dir() else folder))
 
 
-def _files(paths: list[Path]) -> Iterator[Path]:
+def _decode(picture: Picture) -> Tensor:
+    """uint8 (3, H, W), or (1, H, W) of a grey tensor."""
+    if isinstance(picture, str | Path):
+        return Photo(Path(picture), Path(picture).name, 0).decode()
+    if isinstance(picture, Image.Image):
+        return pil_to_tensor(picture.convert("RGB"))
+    if not isinstance(picture, Tensor) or picture.dtype != torch.uint8 or picture.ndim != 3:
+        kind = f"{picture.dtype} {tuple(picture.shape)}" if isinstance(picture, Tensor) else type(picture).__name__
+        raise HymtlError(f"A picture is a path, a PIL image or a uint8 tensor (C, H, W), not {kind}.")
+    if len(picture) not in (1, 3):
+        raise HymtlError(f"A picture has 1 or 3 channels; this tensor is {tuple(picture.shape)}, expected (C, H, W).")
+    return picture
+
+
+def _batches(items: Iterable) -> Iterator[list]:
+    remaining = iter(items)
+    while batch := list(islice(remaining, BATCH)):
+        yield batch
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        yield from sorted(filter(is_picture, path.rglob("*"))) if path.is_dir() else [path]
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        else:
+            yield path

@@ -20,6 +20,7 @@ from torch.ao.nn import intrinsic
 from torch.ao.nn.quantized import FloatFunctional  # noqa: F401  (for backbones with residual additions)
 from torch.ao.quantization import DeQuantStub, QuantStub  # noqa: F401  (for backbones)
 
+from hymtl.bias_correction import correct_bias
 from hymtl.errors import HymtlError, did_you_mean
 
 # onednn first: as fast as x86 on CPUs with VNNI and not slower elsewhere; qnnpack is made for ARM.
@@ -58,16 +59,45 @@ def set_engine(engine: str) -> None:
 
 
 def choose_reduce_range(reduce_range: bool | str, engine: str) -> bool:
-    """Whether activations keep to 7 bits; ``"auto"``: where fbgemm's 16-bit sums overflow, without VNNI.
+    """Whether activations keep to 7 bits; ``"auto"``: where x86 CPUs add in 16 bits, without VNNI, and overflow.
 
     Raises:
         HymtlError: for anything but True, False and ``"auto"``.
     """
     if reduce_range == "auto":
-        return engine in ("x86", "fbgemm") and not torch.cpu._is_vnni_supported()
+        return engine != "qnnpack" and not torch.cpu._is_vnni_supported()
     if not isinstance(reduce_range, bool):
         raise HymtlError(f"strategy.reduce_range={reduce_range}: expected true, false or auto.")
     return reduce_range
+
+
+class DepthwiseWeightObserver(ao.PerChannelMinMaxObserver):
+    """Weight scales, per channel, with which the engine's depthwise kernels cannot overflow.
+
+    FBGEMM (engines ``fbgemm`` and ``x86``) multiplies uint8 activations by int8 weights and adds two such
+    products in 16 bits, which saturates, in depthwise convolutions even where the CPU has VNNI. If the two
+    largest weights of a channel add up to at most 128, no two can: 255 * 128 < 2**15. Keeping all weights to
+    7 bits would do as well, but costs three times the error on EfficientNet-Lite0, whose kernels have one
+    large weight in the middle (source of the limit: the x86 instruction ``vpmaddubsw``).
+    """
+
+    def forward(self, weight: Tensor) -> Tensor:
+        super().forward(weight)
+        magnitudes = weight.detach().abs().flatten(1)
+        largest_two = magnitudes.topk(min(2, magnitudes.shape[1])).values.sum(dim=1)
+        limit = torch.maximum(self.max_val, largest_two * (self.quant_max / 128))
+        self.max_val.copy_(limit)
+        self.min_val.copy_(-limit)
+        return weight
+
+
+# Symmetric to the last level: with torch's -128 to 127 the largest weight of a channel, which falls on 127.5,
+# is cut off, and in a depthwise kernel that is the one that counts.
+_WEIGHT = {"dtype": torch.qint8, "qscheme": torch.per_channel_symmetric, "quant_min": -127, "quant_max": 127}
+
+
+def _overflows_in_depthwise(engine: str) -> bool:
+    return engine in ("x86", "fbgemm")
 
 
 def qat_qconfig(engine: str, reduce_range: bool) -> ao.QConfig:
@@ -84,7 +114,7 @@ def qat_qconfig(engine: str, reduce_range: bool) -> ao.QConfig:
 def calibration_qconfig(engine: str) -> ao.QConfig:
     """Observers for post-training quantization: histograms of activations, per-channel 8-bit weights."""
     activation = ao.HistogramObserver.with_args(reduce_range=choose_reduce_range("auto", engine))
-    return ao.QConfig(activation=activation, weight=ao.get_default_qconfig(engine).weight)
+    return ao.QConfig(activation=activation, weight=ao.PerChannelMinMaxObserver.with_args(**_WEIGHT))
 
 
 def prepare_calibration(backbone: nn.Module, engine: str) -> nn.Module:
@@ -93,6 +123,8 @@ def prepare_calibration(backbone: nn.Module, engine: str) -> nn.Module:
     backbone.eval()
     backbone.fuse_model(is_qat=False)
     backbone.qconfig = calibration_qconfig(engine)
+    if _overflows_in_depthwise(engine):
+        _limit_depthwise(backbone, DepthwiseWeightObserver.with_args(**_WEIGHT))
     ao.prepare(backbone, inplace=True)
     return backbone
 
@@ -107,6 +139,9 @@ def prepare_qat(backbone: nn.Module, engine: str, reduce_range: bool, *, observe
     backbone.fuse_model(is_qat=True)
     backbone.qconfig = qat_qconfig(engine, reduce_range)
     _clip_relu6(backbone)
+    if _overflows_in_depthwise(engine):
+        # Not the fused fake-quant: that one has a moving average of its own and never calls its observer.
+        _limit_depthwise(backbone, ao.FakeQuantize.with_args(observer=DepthwiseWeightObserver, **_WEIGHT))
     ao.prepare_qat(backbone, inplace=True)
     if not observe:
         backbone.apply(ao.disable_observer)
@@ -132,7 +167,26 @@ def observing(network: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        network.apply(ao.disable_observer)
+        stop_observing(network)
+
+
+def stop_observing(network: nn.Module) -> None:
+    """Leave every range of a network in QAT where it is from now on."""
+    network.apply(ao.disable_observer)
+
+
+def fused(backbone: nn.Module) -> nn.Module:
+    """A float copy, in eval mode, fused as its int8 version is: layer by layer the same names and meaning."""
+    copied = copy.deepcopy(backbone).cpu().eval()
+    copied.fuse_model(is_qat=False)
+    return copied
+
+
+def still(network: nn.Module, *, rounding: bool) -> nn.Module:
+    """A copy of a network in QAT, in eval mode, that nothing moves, with or without its rounding to int8."""
+    copied = copy.deepcopy(network).cpu().eval()
+    copied.apply(ao.disable_observer)
+    return copied if rounding else copied.apply(ao.disable_fake_quant)
 
 
 def convert(network: nn.Module, engine: str) -> nn.Module:
@@ -143,9 +197,11 @@ def convert(network: nn.Module, engine: str) -> nn.Module:
 
 
 def post_training(backbone: nn.Module, engine: str, batches: Iterable[Tensor]) -> nn.Module:
-    """The int8 backbone of a float one, which is taken apart, with ranges calibrated on ``batches``."""
+    """The int8 backbone of a float one, which is taken apart, calibrated on ``batches`` of (N, 3, H, W)."""
+    batches = list(batches)
     prepare_calibration(backbone, engine)
     calibrate(backbone, batches)
+    correct_bias(backbone, _rounded_weight, torch.cat(batches))
     return convert(backbone, engine)
 
 
@@ -154,7 +210,9 @@ def untrained_int8(backbone: nn.Module, engine: str, size: int) -> nn.Module:
 
     One blank picture of ``size`` pixels goes through it, so that every observer has a range of the right shape.
     """
-    return post_training(backbone, engine, [torch.zeros(1, 3, size, size)])
+    prepare_calibration(backbone, engine)
+    calibrate(backbone, [torch.zeros(1, 3, size, size)])
+    return convert(backbone, engine)
 
 
 def fuse(module: nn.Sequential, names: list[str], *, is_qat: bool) -> None:
@@ -183,6 +241,24 @@ def _fuse_conv_bn_relu6(is_qat: bool, conv: nn.Conv2d, bn: nn.BatchNorm2d, relu6
         fused = intrinsic.ConvReLU2d(nn.utils.fuse_conv_bn_eval(conv, bn), nn.ReLU())
     fused[-1] = relu6
     return fused
+
+
+def _limit_depthwise(backbone: nn.Module, weight: type) -> None:
+    """Have ``weight`` observe the depthwise convolutions, alone or fused, before modules are swapped."""
+    for module in backbone.modules():
+        fused = isinstance(module, nn.Sequential) and hasattr(intrinsic, type(module).__name__)
+        conv = module[0] if fused else module
+        if isinstance(conv, nn.Conv2d) and conv.groups == conv.in_channels > 1:
+            activation = getattr(module, "qconfig", backbone.qconfig).activation
+            module.qconfig = ao.QConfig(activation=activation, weight=weight)
+
+
+def _rounded_weight(layer: nn.Module) -> Tensor:
+    """The weight of a prepared layer as conversion will round it, in float."""
+    observer = layer.qconfig.weight()
+    observer(layer.weight)
+    scale, zero_point = observer.calculate_qparams()
+    return torch.fake_quantize_per_channel_affine(layer.weight, scale, zero_point.int(), 0, -127, 127)
 
 
 def _clip_relu6(backbone: nn.Module) -> None:

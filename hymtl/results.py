@@ -1,6 +1,5 @@
 """The result record: what a run used, scored, weighed and took, as ``result.json`` and in TensorBoard."""
 
-import io
 import json
 import platform
 import subprocess
@@ -12,7 +11,7 @@ import torch
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from hymtl import artifact, backbones, predictions, strategies
+from hymtl import predictions
 from hymtl.callbacks import BestCheckpoint, ConvertBest
 from hymtl.errors import HymtlError
 from hymtl.module import TransferModule
@@ -37,7 +36,6 @@ def collect(module: TransferModule, trainer: pl.Trainer, *, seed: int) -> dict:
         raise HymtlError("No epoch was finished and validated, so there is no result to record.")
     deployed = {"val_acc": convert.score.accuracy, "val_loss": convert.score.loss}
     quantizes = module.strategy.quantizes
-    weights = (convert.dirpath / artifact.WEIGHTS).stat().st_size
     return {
         "strategy": module.strategy.name,
         "seed": seed,
@@ -51,11 +49,9 @@ def collect(module: TransferModule, trainer: pl.Trainer, *, seed: int) -> dict:
         "best": {"epoch": best.best_epoch, "val_acc": best.best_model_score.item(), "val_loss": best.best_loss},
         "int8": deployed if quantizes else None,
         "engine": module.strategy.engine if quantizes else None,
+        "int8_cost": convert.cost,
         "seconds": {"fit": timer.time_elapsed("train"), "photo": convert.latency},
-        "bytes": {
-            "float": _float_bytes(module) if quantizes else weights,
-            "int8": weights if quantizes else None,
-        },
+        "bytes": convert.bytes,
         "history": events.history(Path(trainer.logger.log_dir)),
         "device": _device(trainer),
         "threads": torch.get_num_threads(),
@@ -109,6 +105,7 @@ def summary(result: dict, run_dir: str) -> str:
     ]
     if int8:
         lines.append(f"  int8 val accuracy  {int8['val_acc']:.4f}  (engine {result['engine']})")
+        lines += [f"  int8 cost          {_step(step)}" for step in result["int8_cost"]["steps"]]
         lines.append(f"  size               {size['int8'] / 1e6:.1f} MB int8, {size['float'] / 1e6:.1f} MB float")
     lines += [
         f"  fitting took       {result['seconds']['fit']:.0f} s on {result['device']}",
@@ -123,20 +120,18 @@ def summary(result: dict, run_dir: str) -> str:
     return "\n".join(lines)
 
 
+def _step(step: dict) -> str:
+    return (
+        f"{step['from']} to {step['to']}: {len(step['lost'])} photos lost, {len(step['gained'])} gained; "
+        f"feature cosine {step['feature_cosine']['mean']:.4f}, logits off by {step['logit_error']['mean']:.3f}"
+    )
+
+
 def _callback(trainer: pl.Trainer, kind: type) -> pl.Callback:
     found = [callback for callback in trainer.callbacks if isinstance(callback, kind)]
     if not found:
         raise HymtlError(f"A result needs the callback {kind.__name__}: keep it in conf/callbacks/.")
     return found[0]
-
-
-def _float_bytes(module: TransferModule) -> int:
-    """The size of the same network's state dict in float, in bytes."""
-    backbone = backbones.get(module.hparams.backbone)
-    network = strategies.create("finetune").build(backbone, len(module.hparams.classes))
-    buffer = io.BytesIO()
-    torch.save(network.state_dict(), buffer)
-    return buffer.getbuffer().nbytes
 
 
 def _device(trainer: pl.Trainer) -> str:

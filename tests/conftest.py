@@ -3,16 +3,19 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
+from hymtl import experiment, results
 from hymtl.data import drawn
 
 ROOT = Path(__file__).parent.parent
 ASSETS = os.environ.get("HYMTL_TEST_ASSETS")
+EPOCHS = 3  # of the `fitted` runs
 
 sys.path.insert(0, str(ROOT))  # train.py is a script beside the package
 
@@ -54,6 +57,34 @@ def config(tmp_path):
         return cfg
 
     return composed
+
+
+def settings(strategy, pictures, *more):
+    return [
+        f"strategy={strategy}", "data=folder", f"data.root={pictures}", "backbone=resnet18", "backbone.weights=null",
+        f"epochs={EPOCHS}", "data.workers=0", "trainer.enable_progress_bar=false", *more,
+    ]  # fmt: skip
+
+
+_RUNS: dict[str, SimpleNamespace] = {}
+
+
+@pytest.fixture
+def fitted(config, pictures, tmp_path):
+    """Each strategy fitted once for all tests, which leave the run as it is."""
+
+    def run(strategy):
+        if strategy not in _RUNS:
+            cfg = config(*settings(strategy, pictures))
+            module, trainer = experiment.fit(cfg)
+            result = results.collect(module, trainer, seed=0)
+            results.write(result, Path(cfg.run_dir), trainer)
+            _RUNS[strategy] = SimpleNamespace(
+                module=module, trainer=trainer, result=result, folder=Path(cfg.run_dir), data=trainer.datamodule
+            )
+        return _RUNS[strategy]
+
+    return run
 
 
 @pytest.fixture(autouse=True)

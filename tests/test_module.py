@@ -1,11 +1,12 @@
 """Fitting for real: checkpoints, events, the record, and what conversion leaves alone."""
 
 import json
-import shutil
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
@@ -14,37 +15,9 @@ from hymtl import artifact, evaluation, experiment, predictions, results
 from hymtl.callbacks import BestCheckpoint
 from hymtl.errors import HymtlError
 from hymtl.module import TransferModule
+from tests.conftest import EPOCHS, settings
 
 STRATEGIES = ("finetune", "frozen", "quantized", "qat")
-EPOCHS = 3
-
-
-def settings(strategy, pictures, *more):
-    return [
-        f"strategy={strategy}", "data=folder", f"data.root={pictures}", "backbone=resnet18", "backbone.weights=null",
-        f"epochs={EPOCHS}", "data.workers=0", "trainer.enable_progress_bar=false", *more,
-    ]  # fmt: skip
-
-
-_RUNS: dict[str, SimpleNamespace] = {}
-
-
-@pytest.fixture
-def fitted(config, pictures, tmp_path):
-    """Each strategy fitted once for all tests, which leave the run as it is."""
-
-    def run(strategy):
-        if strategy not in _RUNS:
-            cfg = config(*settings(strategy, pictures))
-            module, trainer = experiment.fit(cfg)
-            result = results.collect(module, trainer, seed=0)
-            results.write(result, Path(cfg.run_dir), trainer)
-            _RUNS[strategy] = SimpleNamespace(
-                module=module, trainer=trainer, result=result, folder=Path(cfg.run_dir), data=trainer.datamodule
-            )
-        return _RUNS[strategy]
-
-    return run
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -122,13 +95,80 @@ def test_after_qat_the_same_module_is_tested_and_fitted_again(config, pictures):
     assert [type(part) for part in module.modules()] == kinds
 
 
-def test_validation_and_test_leave_observers_and_batch_norm_bit_equal(config, pictures):
-    module, trainer = experiment.fit(config(*settings("qat", pictures, "epochs=1")))
-    before = {key: value.clone() for key, value in module.network.state_dict().items()}
+def test_looking_at_validation_photos_moves_no_observer_and_no_batch_norm(config, pictures):
+    """Bit for bit: the sanity check before fitting, then validation, test and prediction."""
+    module, data, trainer = experiment.prepare(config(*settings("qat", pictures, "epochs=1", "trainer.num_sanity_val_steps=-1")))
+    states = [{key: value.clone() for key, value in module.network.state_dict().items()}]
+
+    class AfterTheSanityCheck(pl.Callback):
+        def on_sanity_check_end(self, trainer, pl_module):
+            states.append({key: value.clone() for key, value in pl_module.network.state_dict().items()})
+
+        def on_validation_end(self, trainer, pl_module):
+            states.append({key: value.clone() for key, value in pl_module.network.state_dict().items()})
+
+        def on_train_epoch_end(self, trainer, pl_module):  # validation has run within the epoch
+            states.append({key: value.clone() for key, value in pl_module.network.state_dict().items()})
+
+    trainer.callbacks.insert(0, AfterTheSanityCheck())
+    trainer.fit(module, data)
+    start, sanity_loop, sanity, validated, epoch_end = states
+    assert_same(start, sanity_loop)
+    assert_same(start, sanity)
+    assert_same(validated, epoch_end)
+    scale = "backbone.quant.activation_post_process.scale"
+    assert not torch.equal(start[scale], validated[scale])  # training did move them
     for evaluate in (trainer.validate, trainer.test, trainer.predict):
-        evaluate(module, trainer.datamodule.val_dataloader())
-        after = module.network.state_dict()
-        assert all(torch.equal(value, after[key]) for key, value in before.items()), evaluate.__name__
+        evaluate(module, data.val_dataloader())
+        assert_same(epoch_end, module.network.state_dict())
+
+
+def assert_same(before, after):
+    assert [key for key in before if not torch.equal(before[key], after[key])] == []
+
+
+def test_batch_norm_then_observers_freeze_on_schedule_and_tensorboard_shows_it(config, pictures):
+    schedule = ["strategy.freeze_batch_norm_after=1", "strategy.freeze_observers_after=2"]
+    cfg = config(*settings("qat", pictures, "epochs=3", *schedule))
+    module, data, trainer = experiment.prepare(cfg)
+    states = []
+
+    class EachEpoch(pl.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            states.append({key: value.clone() for key, value in pl_module.network.state_dict().items()})
+
+    trainer.callbacks.insert(0, EachEpoch())
+    trainer.fit(module, data)
+    mean, scale = "backbone.conv1.bn.running_mean", "backbone.quant.activation_post_process.scale"
+    assert torch.equal(states[0][mean], states[1][mean]) and torch.equal(states[0][mean], states[2][mean])
+    assert not torch.equal(states[0][scale], states[1][scale]) and torch.equal(states[1][scale], states[2][scale])
+    assert not torch.equal(states[1]["head.1.weight"], states[2]["head.1.weight"])
+    events = EventAccumulator(cfg.run_dir).Reload()
+    assert [event.value for event in events.Scalars("qat/batch_norm")] == [1, 0, 0]
+    assert [event.value for event in events.Scalars("qat/observers")] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("strategy", ["quantized", "qat", "ptq"])
+def test_the_record_says_what_int8_cost(fitted, strategy):
+    run = fitted(strategy)
+    cost = json.loads((run.folder / "result.json").read_text())["int8_cost"]
+    names = ["float", "fake_quant", "int8"] if strategy == "qat" else ["float", "int8"]
+    assert list(cost["val_acc"]) == names
+    assert [(step["from"], step["to"]) for step in cost["steps"]] == list(pairwise(names))
+    assert cost["val_acc"]["int8"] == run.result["int8"]["val_acc"]
+    assert cost["val_acc"][names[-2]] == pytest.approx(run.result["best"]["val_acc"]) or strategy == "quantized"
+    for step in cost["steps"]:
+        flipped = len(step["gained"]) - len(step["lost"])
+        assert flipped == round((cost["val_acc"][step["to"]] - cost["val_acc"][step["from"]]) * 12)
+        assert 0.9 < step["feature_cosine"]["min"] <= step["feature_cosine"]["mean"] <= 1.0001
+    ratios = [layer["sqnr_db"] for layer in cost["worst_layers"]]
+    assert len(ratios) == 10 and ratios == sorted(ratios) and 3 < ratios[0] < ratios[-1] < 60
+    assert (run.folder / "pictures" / "int8_cost.png").is_file()
+
+
+def test_float_strategies_have_no_int8_cost(fitted):
+    run = fitted("finetune")
+    assert run.result["int8_cost"] is None and not (run.folder / "pictures" / "int8_cost.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -194,21 +234,6 @@ def test_resuming_in_another_folder_brings_the_best_checkpoint_along(tmp_path):
     everyone = SimpleNamespace(strategy=SimpleNamespace(reduce_boolean_decision=bool))
     assert not second.check_monitor_top_k(everyone, torch.tensor(0.8))
     assert second.check_monitor_top_k(everyone, torch.tensor(0.95))
-
-
-def test_a_damaged_artifact_is_refused_by_name(fitted, tmp_path):
-    whole = fitted("frozen").folder / "artifact"
-    copy = tmp_path / "artifact"
-    for damage, message in (
-        (lambda: (copy / "weights.pt").unlink(), "weights.pt is missing"),
-        (lambda: (copy / "artifact.json").unlink(), "is no artifact of hymtl"),
-        (lambda: (copy / "artifact.json").write_text("{"), "is no valid JSON"),
-        (lambda: (copy / "weights.pt").write_bytes((whole / "weights.pt").read_bytes()[:-9] + b"x" * 9), "sha256 differs"),
-    ):
-        shutil.copytree(whole, copy, dirs_exist_ok=True)
-        damage()
-        with pytest.raises(HymtlError, match=message):
-            artifact.load(copy)
 
 
 def test_int8_training_on_a_gpu_is_refused(config, pictures):

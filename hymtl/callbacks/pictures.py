@@ -19,8 +19,9 @@ GRID = 24  # photos in a grid
 class Pictures(pl.Callback):
     """PNG files in ``dirpath`` and images in TensorBoard, of the network that is deployed.
 
-    ``batch`` (augmented training pictures), ``predictions`` (validation photos), ``mistakes`` (the most confident
-    ones), ``confusion`` and ``curves``. It uses the scores that :class:`ConvertBest` left, so nothing is
+    ``batch`` (augmented training pictures), ``predictions`` (validation photos, first those that int8 flipped),
+    ``mistakes`` (the most confident ones), ``confusion``, ``curves`` and, where the strategy quantizes,
+    ``int8_cost``. It uses the scores that :class:`ConvertBest` left, so nothing is
     run again but the decoding of the photos shown. Must stand after it among the callbacks.
     """
 
@@ -45,30 +46,52 @@ class Pictures(pl.Callback):
         confidence, guesses = probabilities.max(dim=1)
         wrong = (guesses != score.labels).nonzero().flatten()
         worst = wrong[confidence[wrong].argsort(descending=True)][:GRID]
+        notes = _flips(convert, classes)
+        shown_first = sorted(notes)[:GRID]
         spread = torch.linspace(0, len(score.labels) - 1, min(GRID, len(score.labels))).long()  # over all classes
+        others = [index for index in spread.tolist() if index not in notes]
+        gallery = torch.tensor((shown_first + others)[: len(spread)])
         accuracy = f"{int((guesses == score.labels).sum())} of {len(score.labels)} validation photos right"
 
         def shown(indices: Tensor, title: str) -> Figure:
             return figures.predictions(
-                _photos(data, indices), score.labels[indices], probabilities[indices], classes, title
+                _photos(data, indices),
+                score.labels[indices],
+                probabilities[indices],
+                classes,
+                title,
+                [notes.get(index, "") for index in indices.tolist()],
             )
 
         pictures, labels = next(iter(data.train_dataloader()))
         pictures, labels = pictures[:GRID], labels[:GRID]
         matrix = multiclass_confusion_matrix(guesses, score.labels, num_classes=len(classes))
         best_epoch = trainer.checkpoint_callback.best_epoch
-        return {
+        drawn = {}
+        if convert.cost:
+            drawn["int8_cost"] = figures.int8_cost(convert.cost, convert.bytes, "what int8 cost")
+        return drawn | {
             "batch": figures.photo_grid(
                 transforms.denormalize(pictures, data.preprocessing),
                 [classes[label] for label in labels],
                 ["black"] * len(labels),
                 "a training batch, augmented",
             ),
-            "predictions": shown(spread, accuracy),
+            "predictions": shown(gallery, accuracy + (f"; {len(notes)} flipped by int8 first" if notes else "")),
             "mistakes": shown(worst, f"the most confident of {len(wrong)} mistakes"),
             "confusion": figures.confusion(matrix, classes, accuracy),
             "curves": figures.curves(Path(trainer.logger.log_dir), best_epoch, "train and validation"),
         }
+
+
+def _flips(convert: ConvertBest, classes: list[str]) -> dict[int, str]:
+    """What was said before int8, by the index of each photo of which int8 says something else."""
+    if not convert.before:
+        return {}
+    name, before = list(convert.before.items())[-1]
+    guesses = before.logits.argmax(dim=1)
+    flipped = (guesses != convert.score.logits.argmax(dim=1)).nonzero().flatten().tolist()
+    return {index: f"{name.replace('_', '-')}: {classes[guesses[index]]}" for index in flipped}
 
 
 def _photos(data: PhotoDataModule, indices: Tensor) -> Tensor:

@@ -30,8 +30,7 @@ Shape = tuple[np.ndarray, Colour]  # polygon of shape (points, 2), and its fill
 Size = tuple[int, int]  # width, height in pixels
 
 # Colours of the cuticle, worn alike by both classes so that colour gives nothing away.
-CUTICLES = ((30, 26, 26), (52, 36, 28), (70, 62, 52), (88, 46, 26), (124, 58, 30), (158, 92, 40),
-            (196, 140, 62))
+CUTICLES = ((30, 26, 26), (52, 36, 28), (70, 62, 52), (88, 46, 26), (124, 58, 30), (158, 92, 40), (196, 140, 62))
 STRIPES = ((222, 172, 80), (204, 190, 150), (182, 118, 52))
 HAIRS = ((190, 150, 90), (150, 120, 84), (96, 80, 66), (206, 176, 110))
 MEMBRANES = ((226, 226, 216), (196, 184, 160), (150, 132, 110))
@@ -100,8 +99,7 @@ def _tube(joints: np.ndarray, widths: np.ndarray, colour: Colour) -> Iterator[Sh
     yield _limb(joints, widths * 0.45), _tone(colour, 1.25)
 
 
-def _dome(outline: np.ndarray, colour: Colour, dress: Dress,
-          stripes: Sequence[np.ndarray] = ()) -> Iterator[Shape]:
+def _dome(outline: np.ndarray, colour: Colour, dress: Dress, stripes: Sequence[np.ndarray] = ()) -> Iterator[Shape]:
     """A bulging body part: its outline shrinks towards the light and brightens on the way."""
     middle, reach = outline.mean(axis=0), np.ptp(outline[:, 1])
     for rise in np.linspace(0, 1, 8):
@@ -130,8 +128,7 @@ def _fur(rng: Rng, outline: np.ndarray, length: float, count: int, dress: Dress)
 # ---- anatomy
 
 
-def _legs(rng: Rng, hips: Sequence[float], waist: float, reach: float, girth: float,
-          dress: Dress) -> Iterator[Shape]:
+def _legs(rng: Rng, hips: Sequence[float], waist: float, reach: float, girth: float, dress: Dress) -> Iterator[Shape]:
     """Three pairs of femur, tibia and tarsus; ``hips`` lie on the axis, ``waist`` beside it."""
     for hip, heading, swing in zip(hips, (0.95, 1.7, 2.3), (-0.6, 0.45, 0.5), strict=True):
         for side in (-1, 1):
@@ -145,8 +142,7 @@ def _legs(rng: Rng, hips: Sequence[float], waist: float, reach: float, girth: fl
             yield from _tube(joints, np.array([0.7, 1.1, 0.75, 0.6, 0.3]) * girth, dress.limb)
 
 
-def _antennae(rng: Rng, root: tuple[float, float], scape: float, lash: float,
-              dress: Dress) -> Iterator[Shape]:
+def _antennae(rng: Rng, root: tuple[float, float], scape: float, lash: float, dress: Dress) -> Iterator[Shape]:
     """A pair of elbowed antennae: a stiff scape outwards, then a lash that curls forwards."""
     for side in (-1, 1):
         out = rng.uniform(0.6, 1.25)
@@ -168,8 +164,9 @@ def _eyes(x: float, y: float, length: float, width: float) -> Iterator[Shape]:
         yield _egg(x, side * y, length * 0.4, width * 0.4), (120, 104, 90, 160)
 
 
-def _hind_body(x: float, length: float, width: float, fronts: np.ndarray, breadth: float,
-               dress: Dress) -> Iterator[Shape]:
+def _hind_body(
+    x: float, length: float, width: float, fronts: np.ndarray, breadth: float, dress: Dress
+) -> Iterator[Shape]:
     """Gaster or abdomen with stripes ``breadth`` long that start at ``fronts`` (-1 tail to 1 waist)."""
     stripes = []
     for front in fronts:
@@ -423,7 +420,8 @@ def draw(kind: str, seed: int, size: int = 256) -> Image.Image:
 
 def _complete(root: pathlib.Path, counts: dict[tuple[str, str], int]) -> bool:
     return root.is_dir() and all(
-        len(list(root.joinpath(*place).glob("*.jpg"))) == count for place, count in counts.items())
+        len(list(root.joinpath(*place).glob("*.jpg"))) == count for place, count in counts.items()
+    )
 
 
 def _fill(folder: pathlib.Path, counts: dict[tuple[str, str], int], seed: int) -> None:
@@ -452,8 +450,10 @@ def write(root: pathlib.Path, train: int = 244, val: int = 153, seed: int = 0) -
     if _complete(root, counts):
         return root
     if occupied:
-        raise HymtlError(f"'{root}' is not a whole set of {train} + {val} drawn pictures. "
-                         "Delete it to have it drawn anew, or name another folder.")
+        raise HymtlError(
+            f"'{root}' is not a whole set of {train} + {val} drawn pictures. "
+            "Delete it to have it drawn anew, or name another folder."
+        )
     root.parent.mkdir(parents=True, exist_ok=True)
     sketch = root.parent / f".{root.name}.{uuid.uuid4().hex}.tmp"  # a sibling: renaming needs one file system
     try:

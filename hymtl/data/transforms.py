@@ -32,9 +32,7 @@ def training(preprocessing: Preprocessing, augmentation: str, resize: int) -> v2
 
 def evaluation(preprocessing: Preprocessing, resize: int) -> v2.Transform:
     """uint8 (C, H, W) to uint8 (C', size, size): shorter side scaled to ``resize`` pixels, centre crop."""
-    return v2.Compose(
-        [_colour(preprocessing), _shorter_side(preprocessing, resize), v2.CenterCrop(preprocessing.size)]
-    )
+    return v2.Compose([_colour(preprocessing), _shorter_side(preprocessing, resize), v2.CenterCrop(preprocessing.size)])
 
 
 def normalize(pictures: Tensor, preprocessing: Preprocessing) -> Tensor:

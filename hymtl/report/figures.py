@@ -30,16 +30,19 @@ def photo_grid(pictures: Tensor, captions: Sequence[str], colours: Sequence[str]
     return figure
 
 
-def predictions(pictures: Tensor, labels: Tensor, probabilities: Tensor, classes: Sequence[str], title: str) -> Figure:
+def predictions(
+    pictures: Tensor, labels: Tensor, probabilities: Tensor, classes: Sequence[str], title: str, notes: Sequence[str]
+) -> Figure:
     """Photos with the class they were given, the probability of it, and, in red, what they are where that is wrong.
 
-    pictures uint8 (N, C, H, W), labels int64 (N), probabilities (N, classes).
+    pictures uint8 (N, C, H, W), labels int64 (N), probabilities (N, classes), a note for each, empty for most.
     """
     captions, colours = [], []
-    for label, row in zip(labels.tolist(), probabilities, strict=True):
+    for label, row, note in zip(labels.tolist(), probabilities, notes, strict=True):
         guess = int(row.argmax())
         right = guess == label
-        captions.append(f"{classes[guess]} {row[guess]:.0%}" + ("" if right else f"\nis {classes[label]}"))
+        caption = f"{classes[guess]} {row[guess]:.0%}" + ("" if right else f"\nis {classes[label]}")
+        captions.append(f"{note}\n{caption}" if note else caption)
         colours.append(RIGHT if right else WRONG)
     return photo_grid(pictures, captions, colours, title)
 
@@ -60,6 +63,33 @@ def confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
             dark = count > matrix.max() / 2
             axes.text(column, row, count, ha="center", va="center", color="white" if dark else "black")
     figure.colorbar(image, label="photos", shrink=0.8)
+    return figure
+
+
+def int8_cost(cost: dict, sizes: dict, title: str) -> Figure:
+    """What int8 cost: the record of :func:`hymtl.fidelity.cost` with its worst layers; sizes in bytes."""
+    figure = Figure(figsize=(12, 3.9), layout="constrained")
+    figure.suptitle(title)
+    accuracy, layers, size = figure.subplots(1, 3, width_ratios=(5, 6, 2))
+    names = list(cost["val_acc"])
+    values = [cost["val_acc"][name] for name in names]
+    accuracy.plot(values, color=VAL, marker="o")
+    for x, value in enumerate(values):
+        accuracy.annotate(f"{value:.3f}", (x, value), (0, 9), textcoords="offset points", ha="center")
+    for x, step in enumerate(cost["steps"]):
+        text = f"{len(step['lost'])} lost\n{len(step['gained'])} gained\ncosine {step['feature_cosine']['mean']:.4f}"
+        accuracy.annotate(text, (x + 0.5, 0.04), xycoords=("data", "axes fraction"), ha="center", fontsize=8)
+    accuracy.set(ylabel="validation accuracy", xlim=(-0.4, len(names) - 0.6))
+    accuracy.set_ylim(min(values) - 0.06, max(values) + 0.02)
+    accuracy.set_xticks(range(len(names)), [name.replace("_", "-") for name in names])
+    worst = cost["worst_layers"][::-1]
+    layers.barh(
+        [layer["layer"].removeprefix("backbone.") for layer in worst], [x["sqnr_db"] for x in worst], color=TRAIN
+    )
+    layers.tick_params(axis="y", labelsize=8)
+    layers.set(title="the noisiest layers", xlabel="signal to quantization noise, dB")
+    size.bar(["float", "int8"], [sizes["float"] / 1e6, sizes["int8"] / 1e6], color=["#8c959f", VAL])
+    size.set(title=f"{sizes['int8'] / sizes['float']:.0%} of the size", ylabel="MB")
     return figure
 
 

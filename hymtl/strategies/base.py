@@ -47,6 +47,18 @@ class Strategy:
         """What the optimizer gets; a group's own ``lr`` wins over ``optim.lr``."""
         return [{"params": [parameter for parameter in network.parameters() if parameter.requires_grad]}]
 
+    def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
+        """What the int8 network is to be compared with, in the order it became it: ``float``, ``fake_quant``.
+
+        Copies, on the CPU, of a trained network that stays as it is; none where nothing is quantized.
+        ``pretrained`` has the float backbone, for those that never trained one.
+        """
+        return {}
+
+    def moving(self, epoch: int) -> dict[str, bool]:
+        """What of the quantization still moves in an epoch, by the name it is logged under."""
+        return {}
+
     def finish(self, network: Classifier, calibration: Iterable[Tensor]) -> Classifier:
         """The network to deploy, from a trained one on the CPU that may be taken apart.
 
@@ -67,7 +79,7 @@ def load_backbone(backbone: nn.Module, pretrained: Pretrained) -> None:
 
 
 def held_batch_norms(body: nn.Module, batch_norm: str, backbone: Backbone) -> list[str]:
-    """Names of the batch norms of a backbone to hold in eval mode while it trains.
+    """Names, in the classifier, of the batch norms of a backbone to hold in eval mode while it trains.
 
     ``batch_norm`` is ``"train"`` (none), ``"eval"`` (all: they keep the statistics of pretraining, where
     those of a small batch would be noise) or ``"auto"``, what is known to suit the backbone.
@@ -75,6 +87,11 @@ def held_batch_norms(body: nn.Module, batch_norm: str, backbone: Backbone) -> li
     check_choice("strategy.batch_norm", batch_norm, ("auto", "train", "eval"))
     if (backbone.batch_norm if batch_norm == "auto" else batch_norm) == "train":
         return []
+    return batch_norms(body)
+
+
+def batch_norms(body: nn.Module) -> list[str]:
+    """Names, in the classifier, of all batch norms of a backbone, fused ones too."""
     kinds = nn.modules.batchnorm._BatchNorm
     return [f"backbone.{name}" for name, module in body.named_modules() if isinstance(module, kinds)]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from hymtl import quantization
+from hymtl.backbones import Pretrained
 from hymtl.network import Classifier
 from hymtl.strategies.finetune import Finetune
 
@@ -24,6 +25,9 @@ class PTQ(Finetune):
 
     def __post_init__(self) -> None:
         self.engine = quantization.choose_engine(self.engine)
+
+    def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
+        return {"float": Classifier(quantization.fused(network.backbone), network.head)}
 
     def finish(self, network: Classifier, calibration: Iterable[Tensor]) -> Classifier:
         network.hold_in_eval([])  # its batch norms are about to vanish into the convolutions

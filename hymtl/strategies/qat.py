@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from hymtl import quantization
 from hymtl.backbones import Backbone, Pretrained
-from hymtl.errors import check_choice
+from hymtl.errors import check_choice, check_epochs
 from hymtl.network import Classifier
-from hymtl.strategies.base import Strategy, held_batch_norms, load_backbone
+from hymtl.strategies.base import Strategy, batch_norms, held_batch_norms, load_backbone
 from hymtl.strategies.quantized import dropout_head
 
 
@@ -21,8 +21,12 @@ class QAT(Strategy):
     ``observers`` is ``"training"`` (ranges move in training steps alone) or ``"always"`` (in validation too,
     as in the tutorial, which thereby lets validation photos into the network). ``reduce_range`` keeps
     activations to 7 bits: False, True (the tutorial's), or ``"auto"``, where the engine overflows otherwise.
-    ``batch_norm``: see :func:`held_batch_norms`.
+    ``batch_norm``: see :func:`held_batch_norms`. After ``freeze_batch_norm_after`` epochs batch-norm statistics
+    stay as they are, after ``freeze_observers_after`` the ranges too, so that the weights settle on the very
+    rounding that is deployed; None: never. TensorBoard shows both (``qat/batch_norm``, ``qat/observers``: 1 while
+    they move).
 
+    Source of the schedule: torchvision's quantization reference, ``train_quantization.py``.
     Source: PyTorch's quantized transfer learning tutorial, part 2; Jacob et al., "Quantization and Training
     of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (CVPR 2018).
     """
@@ -33,9 +37,15 @@ class QAT(Strategy):
     observers: str = "training"
     reduce_range: bool | str = "auto"
     batch_norm: str = "auto"
+    freeze_batch_norm_after: int | None = None
+    freeze_observers_after: int | None = None
+
+    _observers_move = True  # of the epoch that runs; start_epoch sets it
 
     def __post_init__(self) -> None:
         check_choice("strategy.observers", self.observers, ("training", "always"))
+        check_epochs("strategy.freeze_batch_norm_after", self.freeze_batch_norm_after)
+        check_epochs("strategy.freeze_observers_after", self.freeze_observers_after)
         self.engine = quantization.choose_engine(self.engine)
         self.reduce_range = quantization.choose_reduce_range(self.reduce_range, self.engine)
 
@@ -48,7 +58,26 @@ class QAT(Strategy):
         return self._prepare(body, pretrained.backbone, classes)
 
     def training(self, network: nn.Module) -> contextlib.AbstractContextManager:
-        return contextlib.nullcontext() if self.observers == "always" else quantization.observing(network)
+        moves = self._observers_move and self.observers == "training"
+        return quantization.observing(network) if moves else contextlib.nullcontext()
+
+    def start_epoch(self, network: Classifier, epoch: int) -> None:
+        moving = self.moving(epoch)
+        self._observers_move = moving["qat/observers"]
+        if not self._observers_move:
+            quantization.stop_observing(network)
+        if not moving["qat/batch_norm"]:
+            network.hold_in_eval(batch_norms(network.backbone))
+
+    def moving(self, epoch: int) -> dict[str, bool]:
+        ends = {"qat/batch_norm": self.freeze_batch_norm_after, "qat/observers": self.freeze_observers_after}
+        return {name: end is None or epoch < end for name, end in ends.items()}
+
+    def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
+        return {
+            "float": quantization.still(network, rounding=False),
+            "fake_quant": quantization.still(network, rounding=True),
+        }
 
     def finish(self, network: Classifier, calibration: Iterable[Tensor]) -> Classifier:
         network.hold_in_eval([])  # its batch norms are about to vanish into the convolutions

@@ -47,6 +47,11 @@ class Quantized(Strategy):
         body = self._official(pretrained) or self._calibrated(pretrained, calibration)
         return self._classifier(body, pretrained.backbone, classes)
 
+    def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
+        body = pretrained.backbone.build()
+        load_backbone(body, pretrained)
+        return {"float": Classifier(quantization.fused(body), network.head)}
+
     def _classifier(self, body: nn.Module, backbone: Backbone, classes: int) -> Classifier:
         return Classifier(body, dropout_head(backbone, classes), in_eval=["backbone"])
 
