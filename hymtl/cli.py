@@ -15,6 +15,10 @@ def main(arguments: list[str] | None = None) -> int:
     predict.add_argument("run", type=Path, help="a run's folder, or the artifact in it")
     predict.add_argument("pictures", type=Path, nargs="+", help="picture files and folders of them")
     predict.set_defaults(function=_predict)
+    compare = commands.add_parser("compare", help="tables, statistics and a page of many runs")
+    compare.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="runs' folders, or folders that contain them")
+    compare.add_argument("--out", type=Path, metavar="DIR", help="where comparison.csv, .md and .html go; else the first DIR")
+    compare.set_defaults(function=_compare)
     options = parser.parse_args(arguments)
     try:
         return options.function(options)
@@ -35,6 +39,13 @@ def _predict(options: argparse.Namespace) -> int:
             label, confidence = outcome
             print(f"{label:<12} {confidence:7.2%}  {file}")
     return 1 if failed else 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from hymtl.report import comparison  # here, so that --help does not wait for scipy
+
+    print(comparison.compare(options.folders, options.out))
+    return 0
 
 
 if __name__ == "__main__":
