@@ -16,8 +16,12 @@ def main(arguments: list[str] | None = None) -> int:
     predict.add_argument("pictures", type=Path, nargs="+", help="picture files and folders of them")
     predict.set_defaults(function=_predict)
     compare = commands.add_parser("compare", help="tables, statistics and a page of many runs")
-    compare.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="runs' folders, or folders that contain them")
-    compare.add_argument("--out", type=Path, metavar="DIR", help="where comparison.csv, .md and .html go; else the first DIR")
+    compare.add_argument(
+        "folders", type=Path, nargs="+", metavar="DIR", help="runs' folders, or folders that contain them"
+    )
+    compare.add_argument(
+        "--out", type=Path, metavar="DIR", help="where comparison.csv, .md and .html go; else the first DIR"
+    )
     compare.set_defaults(function=_compare)
     options = parser.parse_args(arguments)
     try:

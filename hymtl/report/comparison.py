@@ -50,8 +50,10 @@ def compare(folders: Iterable[Path | str], out: Path | str | None = None) -> str
 def columns(table: Table) -> list[Column]:
     """What a table shows of a row, but for its label: columns that no row fills are left out."""
     return [
+        Column("accuracy", lambda row: f"{row.accuracy.mean:.4f}", lambda row: row.accuracy.mean),
         Column("seeds", lambda row: str(len(row.seeds)), lambda row: len(row.seeds)),
-        Column("accuracy", _accuracy, lambda row: row.accuracy.mean),
+        *([Column("± over seeds", _deviation, lambda row: row.accuracy.deviation)] if any(map(_deviation, table.rows)) else []),
+        *([Column("range", _range, lambda row: row.accuracy.low)] if any(map(_range, table.rows)) else []),
         Column("95 % interval", lambda row: "{:.3f}–{:.3f}".format(*row.interval), lambda row: row.interval[0]),
         Column("as trained", lambda row: f"{row.trained_accuracy:.4f}", lambda row: row.trained_accuracy),
         *([Column("test", _test, lambda row: row.test_accuracy)] if any(map(_test, table.rows)) else []),
@@ -66,11 +68,12 @@ def _noted(table: Table) -> bool:
     return any(row.notes for row in table.rows)
 
 
-def _accuracy(row: Row) -> str:
-    over = row.accuracy
-    if over.deviation is None:
-        return f"{over.mean:.4f}"
-    return f"{over.mean:.4f} ± {over.deviation:.4f} ({over.low:.4f}–{over.high:.4f})"
+def _deviation(row: Row) -> str:
+    return "" if row.accuracy.deviation is None else f"{row.accuracy.deviation:.4f}"
+
+
+def _range(row: Row) -> str:
+    return "" if row.accuracy.deviation is None else f"{row.accuracy.low:.3f}–{row.accuracy.high:.3f}"
 
 
 def _test(row: Row) -> str:
@@ -100,7 +103,9 @@ def text(tables: list[Table], found: Found) -> str:
         cells += [[row.label, *(column.text(row) for column in shown)] for row in table.rows[:_LISTED]]
         widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
         lines += ["", table.title, *(f"!!! {warning}" for warning in table.warnings), ""]
-        lines += ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+        lines += [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+        ]
         lines += _more(len(table.rows)) + ["", *table.notes]
         if table.pairs:
             lines += ["", table.pairs_note, *(f"  {sentence}" for sentence in _sentences(table))]
@@ -183,7 +188,12 @@ def _write_csv(file: Path, tables: list[Table], absent: list[Absent]) -> None:
         for table in tables:
             lines.writerows(_record(table, row) for row in table.rows)
         for lost in absent:
-            words = {"row": " ".join(lost.overrides), "status": lost.status, "notes": lost.error, "folders": lost.folder}
+            words = {
+                "row": " ".join(lost.overrides),
+                "status": lost.status,
+                "notes": lost.error,
+                "folders": lost.folder,
+            }
             lines.writerow(words)
 
 

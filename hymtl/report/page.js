@@ -40,6 +40,7 @@ for (const table of document.querySelectorAll("table")) {
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 46, right: 12, top: 8, bottom: 36 };
 const HEIGHT = 260;
+const MANY = 10; // rows, of which not all curves are shown at first
 
 function draw(parent, name, attributes = {}, text) {
   const node = parent.appendChild(document.createElementNS(SVG, name));
@@ -94,7 +95,7 @@ function axes(host, { xs, ys, xLabel, yLabel, logX = false, pad = 0.06 }) {
 }
 
 const group = (svg, row, name) => {
-  const node = draw(svg, "g", { "data-row": row, stroke: colour(row), fill: colour(row) });
+  const node = draw(svg, "g", { stroke: colour(row), fill: colour(row) });
   draw(node, "title", {}, name);
   return node;
 };
@@ -125,6 +126,7 @@ function curves(host, rows, metric, yLabel) {
   });
   rows.forEach((row, i) => {
     const node = group(svg, i, row.label);
+    node.dataset.row = i; // what the legend hides
     for (const stage of ["train", "val"]) {
       const series = of(row, stage);
       if (!series.length) continue;
@@ -142,6 +144,17 @@ function front(points) {
     .filter((point) => point.accuracy > best && (best = point.accuracy, true));
 }
 
+// Points of one cost stand side by side: pixels to the right, by point.
+function dodge(points, x) {
+  const shift = new Map();
+  for (const cost of new Set(points.map((point) => Math.round(x(point.cost) / 9)))) {
+    const alike = points.filter((point) => Math.round(x(point.cost) / 9) === cost);
+    const step = Math.min(10, 80 / alike.length);
+    alike.forEach((point, i) => shift.set(point, (i - (alike.length - 1) / 2) * step));
+  }
+  return shift;
+}
+
 function scatter(host, points, { xLabel, logX = false, pareto = false }) {
   const { svg, x, y } = axes(host, {
     xs: points.flatMap((point) => point.costs), ys: points.flatMap((point) => point.interval), xLabel, yLabel: "accuracy", logX, pad: 0.1,
@@ -150,13 +163,16 @@ function scatter(host, points, { xLabel, logX = false, pareto = false }) {
   if (best.length > 1) {
     draw(svg, "path", { class: "front", d: best.map((point, i) => (i ? `H${x(point.cost)}V${y(point.accuracy)}` : `M${x(point.cost)} ${y(point.accuracy)}`)).join("") });
   }
+  const shift = points.length > MANY ? new Map() : dodge(points, x);
   for (const point of points) {
+    const across = (value) => x(value) + (shift.get(point) ?? 0);
     const shown = `${point.label}: ${point.accuracy} (${point.interval.join("–")}), ${xLabel} ${words(point.cost)}`;
     const node = group(svg, point.row, shown);
-    draw(node, "line", { class: "bar", x1: x(point.cost), x2: x(point.cost), y1: y(point.interval[0]), y2: y(point.interval[1]) });
-    draw(node, "line", { class: "bar", x1: x(Math.min(...point.costs)), x2: x(Math.max(...point.costs)), y1: y(point.accuracy), y2: y(point.accuracy) });
-    draw(node, "circle", { cx: x(point.cost), cy: y(point.accuracy), r: 5, stroke: "none" });
-    if (best.includes(point)) draw(node, "circle", { class: "ring", cx: x(point.cost), cy: y(point.accuracy), r: 8 });
+    if (points.length <= MANY) node.dataset.row = point.row; // of many, the legend is for the curves
+    draw(node, "line", { class: "bar", x1: across(point.cost), x2: across(point.cost), y1: y(point.interval[0]), y2: y(point.interval[1]) });
+    draw(node, "line", { class: "bar", x1: across(Math.min(...point.costs)), x2: across(Math.max(...point.costs)), y1: y(point.accuracy), y2: y(point.accuracy) });
+    draw(node, "circle", { cx: across(point.cost), cy: y(point.accuracy), r: 5, stroke: "none" });
+    if (best.includes(point)) draw(node, "circle", { class: "ring", cx: across(point.cost), cy: y(point.accuracy), r: 8 });
   }
 }
 
@@ -177,7 +193,7 @@ function chartsOf(table) {
   const timed = points(rows, (row) => row.ms);
   if (timed.length) list.push({ title: "Accuracy against latency", note: bars, plot: (host) => scatter(host, timed, { xLabel: "ms a photo", pareto: true }) });
   const sized = points(rows, (row) => [row.mb]);
-  if (sized.length) list.push({ title: "Accuracy against size", note: bars, plot: (host) => scatter(host, sized, { xLabel: "MB", pareto: true }) });
+  if (new Set(sized.map((point) => point.cost)).size > 1) list.push({ title: "Accuracy against size", note: bars, plot: (host) => scatter(host, sized, { xLabel: "MB", pareto: true }) });
   for (const [name, values] of Object.entries(numbers)) {
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const logX = low > 0 && high / low >= 30;
@@ -210,6 +226,7 @@ function legend(section, rows, off) {
     node.append(text);
     node.addEventListener("click", () => { act(); show(section, off); });
   };
+  if (rows.length > MANY) host.append("curves of ");
   rows.slice(0, 40).forEach((row, i) => button(row.label, () => (off.has(i) ? off.delete(i) : off.add(i)), i));
   if (rows.length > 2) {
     button("all", () => off.clear());
@@ -219,7 +236,7 @@ function legend(section, rows, off) {
 
 tables.forEach((table, number) => {
   const section = document.getElementById(`table-${number}`);
-  const off = new Set();
+  const off = new Set(table.rows.length > MANY ? [...table.rows.keys()].slice(MANY - 2) : []);
   const host = section.querySelector(".charts");
   const drawn = chartsOf(table).map(({ title, note, plot }) => {
     const box = host.appendChild(document.createElement("div"));
@@ -233,10 +250,12 @@ tables.forEach((table, number) => {
   for (const swatch of section.querySelectorAll(".swatch")) swatch.style.background = colour(Number(swatch.dataset.row));
   let width = 0;
   // Drawn in real pixels, so that text keeps its size on a narrow screen.
-  new ResizeObserver(() => {
+  const redraw = () => {
     if (host.clientWidth === width) return;
     width = host.clientWidth;
     drawn.forEach((again) => again());
     show(section, off);
-  }).observe(host);
+  };
+  redraw();
+  addEventListener("resize", redraw);
 });

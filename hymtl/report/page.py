@@ -28,7 +28,7 @@ def render(tables: list[Table], found: Found, columns: Callable[[Table], list]) 
         "style": files.joinpath("page.css").read_text(encoding="utf-8"),
         "script": files.joinpath("page.js").read_text(encoding="utf-8"),
         "data": data.replace("<", "\\u003c"),  # no text of a record may end the script element
-        "body": "".join(_section(i, table, columns(table)) for i, table in enumerate(tables)) + _absent(found),
+        "body": _absent(found) + "".join(_section(i, table, columns(table)) for i, table in enumerate(tables)),
         "summary": escape(_summary(tables, found)),
     }
     template = files.joinpath("page.html").read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def render(tables: list[Table], found: Found, columns: Callable[[Table], list]) 
 
 def _summary(tables: list[Table], found: Found) -> str:
     rows = sum(len(table.rows) for table in tables)
-    lost = f", {len(found.absent)} without a result" if found.absent else ""
+    lost = f", {len(found.absent)} WITHOUT a result" if found.absent else ""
     return f"{len(found.runs)} finished runs in {rows} rows{lost}"
 
 
@@ -67,14 +67,18 @@ def _section(number: int, table: Table, columns: list) -> str:
 
 def _html_table(headings: list[str], lines: list[list[tuple[str, object]]], *, swatches: bool = False) -> str:
     """A table that sorts by its headings; cells are (text, what to sort by)."""
-    head = "".join(f'<th scope="col" aria-sort="none"><button type="button">{escape(h)}</button></th>' for h in headings)
+    head = "".join(
+        f'<th scope="col" aria-sort="none"><button type="button">{escape(h)}</button></th>' for h in headings
+    )
     body = []
     for number, line in enumerate(lines):
         mark = f'<span class="swatch" data-row="{number}"></span>' if swatches else ""
         cells = [f'<th scope="row" data-value="{escape(str(line[0][1]))}">{mark}{escape(line[0][0])}</th>']
         for words, value in line[1:]:
             numeric = ' class="number"' if isinstance(value, int | float) and len(words) < 40 else ""
-            cells.append(f'<td{numeric} data-value="{escape(str("" if value is None else value))}">{escape(words)}</td>')
+            cells.append(
+                f'<td{numeric} data-value="{escape(str("" if value is None else value))}">{escape(words)}</td>'
+            )
         body.append(f"<tr>{''.join(cells)}</tr>")
     return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
 
@@ -93,7 +97,7 @@ def _pairs(table: Table) -> str:
             (f"{pair.first.label} against {pair.second.label}", f"{pair.first.label} {pair.second.label}"),
             (f"{pair.difference * 100:+.1f} points", pair.difference),
             ("< 0.0001" if pair.p < 1e-4 else f"{pair.p:.2g}", pair.p),
-            ("within noise" if pair.noise else "more than noise", int(pair.noise)),
+            (verdict := "within noise" if pair.noise else "more than noise", verdict),
             (str(pair.photos), pair.photos),
         ]
         for pair in table.pairs
@@ -177,10 +181,10 @@ def _absent(found: Found) -> str:
     parts = []
     if found.absent:
         lines = [
-            [(word, word) for word in (lost.folder.name, lost.status.upper(), " ".join(lost.overrides), lost.error)]
+            [(word, word) for word in (lost.status.upper(), " ".join(lost.overrides), lost.error, str(lost.folder))]
             for lost in found.absent
         ]
-        table = _html_table(["run folder", "status", "overrides", "error"], lines)
+        table = _html_table(["status", "overrides", "error", "run folder"], lines)
         parts.append(f'<section class="absent"><h2>Without a result ({len(lines)})</h2>{table}</section>')
     parts += [f'<p class="warning">{escape(warning)}</p>' for warning in found.warnings]
     return "".join(parts)
@@ -199,7 +203,9 @@ def _row(row: Row, *, with_curves: bool) -> dict:
         "label": row.label,
         "accuracy": _short(row.accuracy.mean),
         "interval": [_short(bound) for bound in row.interval],
-        "ms": [_short(ms * 1e3) for ms in (row.latency.mean, row.latency.low, row.latency.high)] if row.latency else None,
+        "ms": [_short(ms * 1e3) for ms in (row.latency.mean, row.latency.low, row.latency.high)]
+        if row.latency
+        else None,
         "mb": _short(row.size / 1e6),
         "curves": [_curves(run) for run in row.runs if run.result.get("history")] if with_curves else [],
     }

@@ -137,7 +137,9 @@ def _run(folder: Path, overrides: tuple[str, ...], found: Found) -> Run:
         for key in name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
         if not isinstance(value, (int, float) if kind is float else kind):
-            raise HymtlError(f"{folder / RESULT}: {name} is missing or no {kind.__name__}. Remove the folder or rerun it.")
+            raise HymtlError(
+                f"{folder / RESULT}: {name} is missing or no {kind.__name__}. Remove the folder or rerun it."
+            )
     config = _optional(_config, folder / ".hydra" / "config.yaml", found)
     guesses = _optional(predictions.read, folder / predictions.FILE, found) or []
     run = Run(folder, result, config, overrides, guesses)

@@ -207,9 +207,13 @@ class Table:
     def notes(self) -> list[str]:
         """How to read the numbers."""
         if all(run.test_accuracy is not None for run in self.runs):
-            notes = ["The best epoch was chosen on the validation photos, which flatters that accuracy; test chose nothing."]
+            notes = [
+                "The best epoch was chosen on the validation photos, which flatters that accuracy; test chose nothing."
+            ]
         else:
-            notes = ["The best epoch of every run was chosen on the very photos that are scored here: that flatters all rows."]
+            notes = [
+                "The best epoch of every run was chosen on the very photos that are scored here: that flatters all rows."
+            ]
         several = any(len(row.seeds) > 1 for row in self.rows)
         notes.append(
             "Accuracy is of the deployed network (int8 where there is one), validation; the 95 % interval is Wilson's "
@@ -219,15 +223,22 @@ class Table:
         if "duplicate" in said:
             notes.append("A duplicate has the settings and the seed of another run: together they count as one seed.")
         if "folds" in said:
-            notes.append("Folds are MISSING: such a row is scored on fewer photos, and a difference is of those in common.")
+            notes.append(
+                "Folds are MISSING: such a row is scored on fewer photos, and a difference is of those in common."
+            )
         if "no predictions" in said:
             notes.append("Rows without predictions.csv (older runs) are not compared photo by photo.")
-        for what, key in (("devices", "device"), ("threads", "threads"), ("code versions", "git")):
-            values = sorted({str(run.result[key]) for run in self.runs if run.result.get(key) is not None})
-            if len(values) > 1:
-                shown = [value[:12] if key == "git" else value for value in values]
-                notes.append(f"The runs differ in {what}: {_some(shown)}.")
+        notes.append(f"Fitted on {_some(self._all('device'))}.")
+        if any(row.latency for row in self.rows):
+            threads = self._all("threads")
+            differ = "; times with different threads don't compare" * (len(threads) > 1)
+            notes.append(f"A photo's time is on the CPU with {_some(threads)} threads{differ}.")
+        if len(commits := self._all("git")) > 1:
+            notes.append(f"The runs are of different code: {_some([commit[:12] for commit in commits])}.")
         return notes
+
+    def _all(self, key: str) -> list[str]:
+        return sorted({str(run.result[key]) for run in self.runs if run.result.get(key) is not None})
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -252,7 +263,9 @@ class Table:
         everyone = rows * (rows - 1) // 2
         many = any(len(row.seeds) > 1 for row in self.rows)
         test = "exact paired sign-flip test on per-photo means over seeds" if many else "exact McNemar test"
-        which = "" if rows <= PAIRS_UP_TO else f", each against the best row only, which looking at {rows} rows has found"
+        which = (
+            "" if rows <= PAIRS_UP_TO else f", each against the best row only, which looking at {rows} rows has found"
+        )
         return (
             f"Photo by photo, {test}{which}; p after Holm's correction for {everyone} pair{'s' * (everyone != 1)}. "
             "It is about these trained networks on other photos; what other seeds would do, the spread over seeds tells."
@@ -321,7 +334,9 @@ def _settings(run: Run, configured: bool) -> dict[str, object]:
     # What was really used, where the config says auto.
     chosen |= {f"strategy.{name}": value for name, value in result["options"].items()}
     chosen |= {"strategy.name": result["strategy"], "backbone.name": result["backbone"]["name"]}
-    chosen["experiment"] = dict(override.split("=", 1) for override in run.overrides if "=" in override).get("experiment")
+    chosen["experiment"] = dict(override.split("=", 1) for override in run.overrides if "=" in override).get(
+        "experiment"
+    )
     return {
         name: value
         for name, value in chosen.items()
@@ -341,7 +356,9 @@ def _label(row: Row, rows: list[Row], varied: list[str]) -> str:
     for name in varied:
         if name in _CHOICES or name not in row.settings:
             continue
-        differing = any(other.settings.get(name) != row.settings[name] and _same_kind(other, row, name) for other in kin)
+        differing = any(
+            other.settings.get(name) != row.settings[name] and _same_kind(other, row, name) for other in kin
+        )
         if differing or name in typed:
             shown.append(name)
     return " ".join(describe(name, row.settings[name]) for name in shown or ["strategy.name"])
@@ -397,4 +414,5 @@ def _spread(values: Iterable[float | None]) -> Spread | None:
 
 
 def _some(values: list[str]) -> str:
-    return ", ".join(values[:4]) + (f" and {len(values) - 4} more" if len(values) > 4 else "")
+    """A few values, joined; of a record that lacks them, that."""
+    return ", ".join(values[:4] or ["unknown"]) + (f" and {len(values) - 4} more" if len(values) > 4 else "")
