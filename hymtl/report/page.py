@@ -17,6 +17,7 @@ from hymtl.report.rows import Row, Table, describe
 
 CURVES_UP_TO = 40  # rows with curves; a search of hundreds would make a page of megabytes that nobody can read
 _GUESSES_UP_TO = 12  # rows named under a photo
+_PAIRS_OPEN = 15  # more pairs than that stay folded until asked for
 _CURVES = ("train/loss", "val/loss", "train/acc", "val/acc")
 
 
@@ -103,7 +104,8 @@ def _pairs(table: Table) -> str:
         for pair in table.pairs
     ]
     note = f'<p class="note">{escape(table.pairs_note)}</p>'
-    return _details(title, note + _html_table(["rows", "difference", "p, adjusted", "verdict", "photos"], lines))
+    table_of_pairs = _html_table(["rows", "difference", "p, adjusted", "verdict", "photos"], lines)
+    return _details(title, note + table_of_pairs, opened=len(lines) <= _PAIRS_OPEN)
 
 
 def _curves_note(table: Table) -> str:

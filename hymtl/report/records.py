@@ -15,7 +15,7 @@ from hymtl.predictions import Prediction
 
 RESULT, FAILURE = "result.json", "failure.json"
 _NEEDED = {  # what every record has had from the first
-    "strategy": str, "seed": int, "epochs": int, "dataset.name": str, "dataset.digest": str, "dataset.val": int,
+    "strategy": str, "seed": int, "epochs": int, "dataset.name": str, "dataset.digest": str, "dataset.train": int, "dataset.val": int,
     "backbone.name": str, "best.epoch": int, "best.val_acc": float, "seconds.fit": float, "bytes.float": int,
     "optim": dict, "scheduler": dict, "options": dict,
 }  # fmt: skip
@@ -132,7 +132,8 @@ def _read(folder: Path, found: Found) -> None:
 
 def _run(folder: Path, overrides: tuple[str, ...], found: Found) -> Run:
     result = _json(folder / RESULT)
-    for name, kind in _NEEDED.items():
+    needed = _NEEDED | ({"int8.val_acc": float, "bytes.int8": int} if result.get("int8") else {})
+    for name, kind in needed.items():
         value = result
         for key in name.split("."):
             value = value.get(key) if isinstance(value, dict) else None

@@ -228,11 +228,12 @@ class Table:
             )
         if "no predictions" in said:
             notes.append("Rows without predictions.csv (older runs) are not compared photo by photo.")
-        notes.append(f"Fitted on {_some(self._all('device'))}.")
+        times = ""
         if any(row.latency for row in self.rows):
             threads = self._all("threads")
-            differ = "; times with different threads don't compare" * (len(threads) > 1)
-            notes.append(f"A photo's time is on the CPU with {_some(threads)} threads{differ}.")
+            differ = " (different threads: times don't compare)" * (len(threads) > 1)
+            times = f"; a photo's time is on the CPU with {_some(threads)} threads{differ}"
+        notes.append(f"Fitted on {_some(self._all('device'))}{times}.")
         if len(commits := self._all("git")) > 1:
             notes.append(f"The runs are of different code: {_some([commit[:12] for commit in commits])}.")
         return notes
@@ -268,7 +269,8 @@ class Table:
         )
         return (
             f"Photo by photo, {test}{which}; p after Holm's correction for {everyone} pair{'s' * (everyone != 1)}. "
-            "It is about these trained networks on other photos; what other seeds would do, the spread over seeds tells."
+            "It is about these trained networks on other photos: what other seeds would do, "
+            + ("the spread over seeds tells." if many else "one seed cannot tell.")
         )
 
 
