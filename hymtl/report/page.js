@@ -51,9 +51,8 @@ function draw(parent, name, attributes = {}, text) {
 
 function ticks(low, high, log) {
   if (log) {
-    const powers = [];
-    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) powers.push(10 ** power);
-    return powers.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
+    const [first, last] = [Math.round(Math.log10(low)), Math.round(Math.log10(high))]; // range() ends at powers of ten
+    return Array.from({ length: last - first + 1 }, (_, i) => Number(`1e${first + i}`));
   }
   const rough = (high - low) / 5 || 1;
   const unit = 10 ** Math.floor(Math.log10(rough));
@@ -76,21 +75,25 @@ const words = (number) => String(Number(number.toPrecision(3)));
 // Axes for the values xs and ys; returns the scales and the svg to draw into.
 function axes(host, { xs, ys, xLabel, yLabel, logX = false, pad = 0.06 }) {
   const width = Math.max(240, host.clientWidth);
-  const svg = draw(host, "svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": `${yLabel} against ${xLabel}` });
+  const [right, bottom] = [width - MARGIN.right, HEIGHT - MARGIN.bottom];
+  const svg = draw(host, "svg", {
+    viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": `${yLabel} against ${xLabel}`,
+  });
   const [xLow, xHigh] = range(xs, logX, pad);
   const [yLow, yHigh] = range(ys, false, 0.06);
   const place = logX ? Math.log10 : (value) => value;
-  const x = (value) => MARGIN.left + ((place(value) - place(xLow)) / (place(xHigh) - place(xLow))) * (width - MARGIN.left - MARGIN.right);
-  const y = (value) => HEIGHT - MARGIN.bottom - ((value - yLow) / (yHigh - yLow)) * (HEIGHT - MARGIN.top - MARGIN.bottom);
+  const along = (value) => (place(value) - place(xLow)) / (place(xHigh) - place(xLow));
+  const x = (value) => MARGIN.left + along(value) * (right - MARGIN.left);
+  const y = (value) => bottom - ((value - yLow) / (yHigh - yLow)) * (bottom - MARGIN.top);
   for (const tick of ticks(yLow, yHigh)) {
-    draw(svg, "line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(tick), y2: y(tick) });
+    draw(svg, "line", { class: "grid", x1: MARGIN.left, x2: right, y1: y(tick), y2: y(tick) });
     draw(svg, "text", { x: MARGIN.left - 6, y: y(tick) + 4, "text-anchor": "end" }, words(tick));
   }
   for (const tick of ticks(xLow, xHigh, logX)) {
-    draw(svg, "line", { class: "grid", x1: x(tick), x2: x(tick), y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom });
-    draw(svg, "text", { x: x(tick), y: HEIGHT - MARGIN.bottom + 15, "text-anchor": "middle" }, words(tick));
+    draw(svg, "line", { class: "grid", x1: x(tick), x2: x(tick), y1: MARGIN.top, y2: bottom });
+    draw(svg, "text", { x: x(tick), y: bottom + 15, "text-anchor": "middle" }, words(tick));
   }
-  draw(svg, "text", { x: (MARGIN.left + width - MARGIN.right) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, xLabel);
+  draw(svg, "text", { x: (MARGIN.left + right) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, xLabel);
   return { svg, x, y };
 }
 
@@ -131,7 +134,8 @@ function curves(host, rows, metric, yLabel) {
       const series = of(row, stage);
       if (!series.length) continue;
       // One path for all seeds: hundreds of runs make hundreds of lines.
-      if (series.length > 1) draw(node, "path", { class: `seed ${stage}`, d: series.map((values) => path(values, x, y)).join("") });
+      const lines = series.map((values) => path(values, x, y)).join("");
+      if (series.length > 1) draw(node, "path", { class: `seed ${stage}`, d: lines });
       draw(node, "path", { class: `mean ${stage}`, d: path(meanOf(series), x, y) });
     }
   });
@@ -157,11 +161,13 @@ function dodge(points, x) {
 
 function scatter(host, points, { xLabel, logX = false, pareto = false }) {
   const { svg, x, y } = axes(host, {
-    xs: points.flatMap((point) => point.costs), ys: points.flatMap((point) => point.interval), xLabel, yLabel: "accuracy", logX, pad: 0.1,
+    xs: points.flatMap((point) => point.costs), ys: points.flatMap((point) => point.interval),
+    xLabel, yLabel: "accuracy", logX, pad: 0.1,
   });
   const best = pareto ? front(points) : [];
   if (best.length > 1) {
-    draw(svg, "path", { class: "front", d: best.map((point, i) => (i ? `H${x(point.cost)}V${y(point.accuracy)}` : `M${x(point.cost)} ${y(point.accuracy)}`)).join("") });
+    const steps = best.map((point, i) => (i ? `H${x(point.cost)}V` : `M${x(point.cost)} `) + y(point.accuracy));
+    draw(svg, "path", { class: "front", d: steps.join("") });
   }
   const shift = points.length > MANY ? new Map() : dodge(points, x);
   for (const point of points) {
@@ -169,16 +175,20 @@ function scatter(host, points, { xLabel, logX = false, pareto = false }) {
     const shown = `${point.label}: ${point.accuracy} (${point.interval.join("–")}), ${xLabel} ${words(point.cost)}`;
     const node = group(svg, point.row, shown);
     if (points.length <= MANY) node.dataset.row = point.row; // of many, the legend is for the curves
-    draw(node, "line", { class: "bar", x1: across(point.cost), x2: across(point.cost), y1: y(point.interval[0]), y2: y(point.interval[1]) });
-    draw(node, "line", { class: "bar", x1: across(Math.min(...point.costs)), x2: across(Math.max(...point.costs)), y1: y(point.accuracy), y2: y(point.accuracy) });
-    draw(node, "circle", { cx: across(point.cost), cy: y(point.accuracy), r: 5, stroke: "none" });
-    if (best.includes(point)) draw(node, "circle", { class: "ring", cx: across(point.cost), cy: y(point.accuracy), r: 8 });
+    const [cx, cy] = [across(point.cost), y(point.accuracy)];
+    const [left, right] = [Math.min(...point.costs), Math.max(...point.costs)].map(across);
+    const [low, high] = point.interval.map(y);
+    draw(node, "line", { class: "bar", x1: cx, x2: cx, y1: low, y2: high });
+    draw(node, "line", { class: "bar", x1: left, x2: right, y1: cy, y2: cy });
+    draw(node, "circle", { cx, cy, r: 5, stroke: "none" });
+    if (best.includes(point)) draw(node, "circle", { class: "ring", cx, cy, r: 8 });
   }
 }
 
 const points = (rows, costs) => rows.flatMap((row, i) => {
-  const values = costs(row, i);
-  return values ? [{ row: i, label: row.label, accuracy: row.accuracy, interval: row.interval, cost: values[0], costs: values }] : [];
+  const { label, accuracy, interval } = row;
+  const values = costs(row, i); // the mean and, where runs differ, the least and the most
+  return values ? [{ row: i, label, accuracy, interval, cost: values[0], costs: values }] : [];
 });
 
 function chartsOf(table) {
@@ -189,17 +199,22 @@ function chartsOf(table) {
     list.push({ title: "Loss (cross entropy)", note: how, plot: (host) => curves(host, rows, "loss", "loss") });
     list.push({ title: "Accuracy", note: how, plot: (host) => curves(host, rows, "acc", "accuracy") });
   }
-  const bars = "bars: 95 % over photos, range over runs; ringed: the Pareto front, nothing is both cheaper and better";
+  const bars = "bars: 95 % over photos, range over runs; ringed: the Pareto front of the means, nothing is cheaper and better";
+  const against = (title, points, xLabel) => list.push({
+    title, note: bars, plot: (host) => scatter(host, points, { xLabel, pareto: true }),
+  });
   const timed = points(rows, (row) => row.ms);
-  if (timed.length) list.push({ title: "Accuracy against latency", note: bars, plot: (host) => scatter(host, timed, { xLabel: "ms a photo", pareto: true }) });
+  if (timed.length) against("Accuracy against latency", timed, "ms a photo");
   const sized = points(rows, (row) => [row.mb]);
-  if (new Set(sized.map((point) => point.cost)).size > 1) list.push({ title: "Accuracy against size", note: bars, plot: (host) => scatter(host, sized, { xLabel: "MB", pareto: true }) });
+  if (new Set(sized.map((point) => point.cost)).size > 1) against("Accuracy against size", sized, "MB");
   for (const [name, values] of Object.entries(numbers)) {
-    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const given = values.filter((value) => value !== null);
+    const [low, high] = [Math.min(...given), Math.max(...given)];
+    const set = points(rows, (_, i) => (values[i] === null ? null : [values[i]]));
     const logX = low > 0 && high / low >= 30;
     list.push({
       title: `Accuracy against ${name}`, note: "bars: 95 % over photos" + (logX ? "; logarithmic axis" : ""),
-      plot: (host) => scatter(host, points(rows, (_, i) => [values[i]]), { xLabel: name, logX }),
+      plot: (host) => scatter(host, set, { xLabel: name, logX }),
     });
   }
   return list;
@@ -208,8 +223,9 @@ function chartsOf(table) {
 // ---- each table's section -----------------------------------------------------------------------------------------
 
 function show(section, off) {
-  for (const node of section.querySelectorAll("svg g[data-row]")) node.classList.toggle("hidden", off.has(Number(node.dataset.row)));
-  for (const button of section.querySelectorAll(".legend button[data-row]")) button.setAttribute("aria-pressed", !off.has(Number(button.dataset.row)));
+  const isOff = (node) => off.has(Number(node.dataset.row));
+  for (const node of section.querySelectorAll("svg g[data-row]")) node.classList.toggle("hidden", isOff(node));
+  for (const button of section.querySelectorAll(".legend button[data-row]")) button.setAttribute("aria-pressed", !isOff(button));
 }
 
 function legend(section, rows, off) {
@@ -247,7 +263,7 @@ tables.forEach((table, number) => {
     return () => { canvas.replaceChildren(); plot(canvas); };
   });
   if (drawn.length) legend(section, table.rows, off);
-  for (const swatch of section.querySelectorAll(".swatch")) swatch.style.background = colour(Number(swatch.dataset.row));
+  for (const mark of section.querySelectorAll(".swatch")) mark.style.background = colour(Number(mark.dataset.row));
   let width = 0;
   // Drawn in real pixels, so that text keeps its size on a narrow screen.
   const redraw = () => {

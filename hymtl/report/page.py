@@ -7,13 +7,16 @@ JSON. Whatever comes from a record is escaped: names of photos, classes and sett
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from functools import partial
 from html import escape
 from importlib import resources
 
 from hymtl.report import gallery
+from hymtl.report.columns import Column, columns
+from hymtl.report.grouping import describe
 from hymtl.report.records import Found, Run
-from hymtl.report.rows import Row, Table, describe
+from hymtl.report.rows import Row
+from hymtl.report.tables import Table
 
 CURVES_UP_TO = 40  # rows with curves; a search of hundreds would make a page of megabytes that nobody can read
 _GUESSES_UP_TO = 12  # rows named under a photo
@@ -21,15 +24,15 @@ _PAIRS_OPEN = 15  # more pairs than that stay folded until asked for
 _CURVES = ("train/loss", "val/loss", "train/acc", "val/acc")
 
 
-def render(tables: list[Table], found: Found, columns: Callable[[Table], list]) -> str:
-    """The page; ``columns(table)`` are the columns of its main table."""
+def render(tables: list[Table], found: Found) -> str:
+    """The whole page."""
     files = resources.files("hymtl.report")
     data = json.dumps([_data(table) for table in tables], allow_nan=False, separators=(",", ":"))
     parts = {
         "style": files.joinpath("page.css").read_text(encoding="utf-8"),
         "script": files.joinpath("page.js").read_text(encoding="utf-8"),
         "data": data.replace("<", "\\u003c"),  # no text of a record may end the script element
-        "body": _absent(found) + "".join(_section(i, table, columns(table)) for i, table in enumerate(tables)),
+        "body": _absent(found) + "".join(_section(i, table) for i, table in enumerate(tables)),
         "summary": escape(_summary(tables, found)),
     }
     template = files.joinpath("page.html").read_text(encoding="utf-8")
@@ -42,14 +45,18 @@ def _summary(tables: list[Table], found: Found) -> str:
     return f"{len(found.runs)} finished runs in {rows} rows{lost}"
 
 
-def _section(number: int, table: Table, columns: list) -> str:
+def _section(number: int, table: Table) -> str:
+    # A setting that a search varied has a column here, to sort by.
+    numbers = [Column(name, partial(_setting, name), partial(_number, name)) for name in table.numbers]
+    shown = [*columns(table), *numbers]
     parts = [
         f"<h2>{escape(table.title)}</h2>",
         *(f'<p class="warning">{escape(warning)}</p>' for warning in table.warnings),
         _html_table(
-            ["row", *(column.heading for column in columns)],
+            "rows",
+            ["row", *(column.heading for column in shown)],
             [
-                [(row.label, row.label), *((column.text(row), column.value(row)) for column in columns)]
+                [(row.label, row.label), *((column.text(row), column.value(row)) for column in shown)]
                 for row in table.rows
             ],
             swatches=True,
@@ -66,7 +73,18 @@ def _section(number: int, table: Table, columns: list) -> str:
     return f'<section id="table-{number}" data-table="{number}">{"".join(parts)}</section>'
 
 
-def _html_table(headings: list[str], lines: list[list[tuple[str, object]]], *, swatches: bool = False) -> str:
+def _setting(name: str, row: Row) -> str:
+    value = row.settings.get(name)
+    return "" if value is None else f"{value:g}"
+
+
+def _number(name: str, row: Row) -> float | None:
+    return row.settings.get(name)
+
+
+def _html_table(
+    name: str, headings: list[str], lines: list[list[tuple[str, object]]], *, swatches: bool = False
+) -> str:
     """A table that sorts by its headings; cells are (text, what to sort by)."""
     head = "".join(
         f'<th scope="col" aria-sort="none"><button type="button">{escape(h)}</button></th>' for h in headings
@@ -76,12 +94,12 @@ def _html_table(headings: list[str], lines: list[list[tuple[str, object]]], *, s
         mark = f'<span class="swatch" data-row="{number}"></span>' if swatches else ""
         cells = [f'<th scope="row" data-value="{escape(str(line[0][1]))}">{mark}{escape(line[0][0])}</th>']
         for words, value in line[1:]:
-            numeric = ' class="number"' if isinstance(value, int | float) and len(words) < 40 else ""
-            cells.append(
-                f'<td{numeric} data-value="{escape(str("" if value is None else value))}">{escape(words)}</td>'
-            )
+            numeric = ' class="number"' if isinstance(value, int | float) else ""
+            key = escape(str("" if value is None else value))
+            cells.append(f'<td{numeric} data-value="{key}">{escape(words)}</td>')
         body.append(f"<tr>{''.join(cells)}</tr>")
-    return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+    whole = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    return f'<div class="scroll" role="region" aria-label="{escape(name)}" tabindex="0">{whole}</div>'
 
 
 def _details(title: str, content: str, *, opened: bool = True) -> str:
@@ -104,7 +122,7 @@ def _pairs(table: Table) -> str:
         for pair in table.pairs
     ]
     note = f'<p class="note">{escape(table.pairs_note)}</p>'
-    table_of_pairs = _html_table(["rows", "difference", "p, adjusted", "verdict", "photos"], lines)
+    table_of_pairs = _html_table("differences", ["rows", "difference", "p, adjusted", "verdict", "photos"], lines)
     return _details(title, note + table_of_pairs, opened=len(lines) <= _PAIRS_OPEN)
 
 
@@ -124,7 +142,7 @@ def _recall(table: Table) -> str:
         for row, r in rows
     ]
     note = '<p class="note">The share of each class\'s photos that is recognized, mean over seeds.</p>'
-    return _details("Recall of each class", note + _html_table(["row", *classes], lines))
+    return _details("Recall of each class", note + _html_table("recall", ["row", *classes], lines))
 
 
 def _gallery(table: Table) -> str:
@@ -137,7 +155,8 @@ def _gallery(table: Table) -> str:
     if len(table.rows) > _GUESSES_UP_TO:
         note += f" The guesses of the {_GUESSES_UP_TO} most accurate rows are shown."
     if missing := sum(picture is None for picture in pictures.values()):
-        note += f" {missing} of {len(photos)} picture files are not where the runs found them ({', '.join(roots) or 'unknown'})."
+        where = ", ".join(roots) or "a folder that the records don't name"
+        note += f" {missing} of {len(photos)} picture files are no longer where the runs found them: {where}."
     figures = "".join(_figure(photo, pictures[photo.photo], table.rows) for photo in photos)
     return _details(
         f"Photos that rows disagree on ({len(photos)})",
@@ -176,7 +195,7 @@ def _runs(table: Table) -> str:
                 ]
             )
     headings = ["run folder", "seed", "accuracy", "best epoch", "fit, s", "settings that differ"]
-    return _details(f"Runs ({len(lines)})", _html_table(headings, lines), opened=False)
+    return _details(f"Runs ({len(lines)})", _html_table("runs", headings, lines), opened=False)
 
 
 def _absent(found: Found) -> str:
@@ -186,7 +205,7 @@ def _absent(found: Found) -> str:
             [(word, word) for word in (lost.status.upper(), " ".join(lost.overrides), lost.error, str(lost.folder))]
             for lost in found.absent
         ]
-        table = _html_table(["status", "overrides", "error", "run folder"], lines)
+        table = _html_table("runs without a result", ["status", "overrides", "error", "run folder"], lines)
         parts.append(f'<section class="absent"><h2>Without a result ({len(lines)})</h2>{table}</section>')
     parts += [f'<p class="warning">{escape(warning)}</p>' for warning in found.warnings]
     return "".join(parts)
@@ -196,7 +215,7 @@ def _data(table: Table) -> dict:
     """What the charts of a table are drawn from; accuracies as fractions, latencies in ms, sizes in MB."""
     return {
         "rows": [_row(row, with_curves=i < CURVES_UP_TO) for i, row in enumerate(table.rows)],
-        "numbers": {name: values for name in table.varied if (values := _numbers(table, name))},
+        "numbers": table.numbers,
     }
 
 
@@ -218,14 +237,6 @@ def _curves(run: Run) -> dict:
     return {name: [_short(value) for value in history[name]] for name in _CURVES if name in history}
 
 
-def _numbers(table: Table, name: str) -> list[float] | None:
-    """Each row's value of a setting that took at least three numbers."""
-    values = [row.settings.get(name) for row in table.rows]
-    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values) or len(set(values)) < 3:
-        return None
-    return values
-
-
-def _short(value: Iterable[float] | float) -> float | None:
+def _short(value: float | None) -> float | None:
     """Four digits are more than a chart shows; JSON has no NaN or infinity, which a diverged run logs."""
     return float(f"{value:.4g}") if isinstance(value, int | float) and math.isfinite(value) else None

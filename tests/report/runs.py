@@ -43,7 +43,9 @@ def write(
     scheduler = {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": recipe["step"], "gamma": 0.1}
     result = {
         "strategy": strategy, "seed": seed, "epochs": epochs,
-        "dataset": {"name": "hymenoptera", "digest": digest, "root": root, "classes": CLASSES, "train": 244, "val": len(photos)},
+        "dataset": {
+            "name": "hymenoptera", "digest": digest, "root": root, "classes": CLASSES, "train": 244, "val": len(photos),
+        },
         "backbone": {"name": "resnet18", "weights": "imagenet", "digest": weights},
         "options": {"name": strategy, **recipe["options"]}, "optim": optim, "scheduler": scheduler,
         "batch_size": recipe["batch"],

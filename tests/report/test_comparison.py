@@ -7,13 +7,13 @@ import pytest
 
 from hymtl import cli
 from hymtl.errors import HymtlError
-from hymtl.report import comparison, records, rows
+from hymtl.report import comparison, grouping, records
 from tests.report import runs
 
 
 def table_of(folder):
     found = records.find([folder])
-    (table,) = rows.tables(found.runs, found.absent)
+    (table,) = grouping.tables(found.runs, found.absent)
     return table
 
 
@@ -34,7 +34,8 @@ def test_settings_are_shown_where_rows_of_a_strategy_differ_or_where_they_were_t
     runs.write(tmp_path / "c", "frozen")
     runs.write(tmp_path / "d", "quantized", lr=0.05, overrides=["optim.lr=0.05"])
     assert {row.label for row in table_of(tmp_path).rows} == {
-        "strategy=qat optim.lr=0.001", "strategy=qat optim.lr=0.01", "strategy=frozen", "strategy=quantized optim.lr=0.05",
+        "strategy=qat optim.lr=0.001", "strategy=qat optim.lr=0.01", "strategy=frozen",
+        "strategy=quantized optim.lr=0.05",
     }  # fmt: skip
 
 
@@ -173,6 +174,7 @@ def test_failed_unfinished_and_broken_runs_are_listed_and_the_rest_goes_on(tmp_p
 def test_failures_alone_are_a_comparison_too(tmp_path):
     runs.write_failure(tmp_path / "bad", "ValueError: lr", ["strategy=qat"])
     assert "0 finished runs, 1 FAILED" in comparison.compare([tmp_path])
+    assert "ValueError: lr" in (tmp_path / "comparison.html").read_text()
 
 
 def test_older_runs_without_predictions_keep_their_accuracy(tmp_path):
