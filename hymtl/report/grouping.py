@@ -100,7 +100,7 @@ def _label(row: Row, rows: list[Row], varied: list[str]) -> str:
         differing = any(
             other.settings.get(name) != row.settings[name] and _same_kind(other, row, name) for other in kin
         )
-        if differing or name in typed:
+        if differing or name.removesuffix("._target_") in typed:
             shown.append(name)
     return " ".join(describe(name, row.settings[name]) for name in shown or ["strategy.name"])
 

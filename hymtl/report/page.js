@@ -199,7 +199,7 @@ function chartsOf(table) {
     list.push({ title: "Loss (cross entropy)", note: how, plot: (host) => curves(host, rows, "loss", "loss") });
     list.push({ title: "Accuracy", note: how, plot: (host) => curves(host, rows, "acc", "accuracy") });
   }
-  const bars = "bars: 95 % over photos, range over runs; ringed: the Pareto front of the means, nothing is cheaper and better";
+  const bars = "bars: 95 % over photos, range over runs; ringed: the Pareto front, on which no mean is beaten at its cost";
   const against = (title, points, xLabel) => list.push({
     title, note: bars, plot: (host) => scatter(host, points, { xLabel, pareto: true }),
   });
@@ -225,7 +225,8 @@ function chartsOf(table) {
 function show(section, off) {
   const isOff = (node) => off.has(Number(node.dataset.row));
   for (const node of section.querySelectorAll("svg g[data-row]")) node.classList.toggle("hidden", isOff(node));
-  for (const button of section.querySelectorAll(".legend button[data-row]")) button.setAttribute("aria-pressed", !isOff(button));
+  const buttons = section.querySelectorAll(".legend button[data-row]");
+  for (const button of buttons) button.setAttribute("aria-pressed", !isOff(button));
 }
 
 function legend(section, rows, off) {

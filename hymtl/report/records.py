@@ -16,8 +16,8 @@ from hymtl.predictions import Prediction
 RESULT, FAILURE = "result.json", "failure.json"
 _NEEDED = {  # what every record has had from the first
     "strategy": str, "seed": int, "epochs": int, "dataset.name": str, "dataset.digest": str, "dataset.train": int,
-    "dataset.val": int, "backbone.name": str, "best.epoch": int, "best.val_acc": float, "seconds.fit": float, "bytes.float": int,
-    "optim": dict, "scheduler": dict, "options": dict,
+    "dataset.val": int, "backbone.name": str, "best.epoch": int, "best.val_acc": float, "seconds.fit": float,
+    "bytes.float": int, "optim": dict, "scheduler": dict, "options": dict,
 }  # fmt: skip
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where PyYAML was built with libyaml
 

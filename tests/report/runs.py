@@ -12,6 +12,7 @@ RECIPES = {
     "frozen": {"lr": 1e-3, "decay": 0.0, "batch": 4, "step": 7, "resize": 256, "options": {"batch_norm": "eval"}},
     "quantized": {"lr": 1e-2, "decay": 0.0, "batch": 16, "step": 7, "resize": 224, "options": {"engine": "onednn"}},
     "qat": {"lr": 1e-3, "decay": 0.1, "batch": 16, "step": 5, "resize": 224, "options": {"engine": "onednn"}},
+    "scratch": {"lr": 1e-3, "decay": 0.0, "batch": 4, "step": 7, "resize": 256, "options": {}},
 }
 CLASSES = ["ants", "bees"]
 

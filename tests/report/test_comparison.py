@@ -136,6 +136,26 @@ def test_other_data_and_other_weights_have_a_table_of_their_own(tmp_path, change
     assert len({line["table"] for line in lines_of(tmp_path)}) == 2
 
 
+def test_random_weights_share_a_table_with_pretrained_ones_where_that_is_the_strategy(tmp_path):
+    random = {"backbone": {"weights": "random", "digest": None}}
+    runs.write(tmp_path / "a", "finetune")
+    runs.write(tmp_path / "b", "scratch", more=random)
+    assert {row.label for row in table_of(tmp_path).rows} == {"strategy=finetune", "strategy=scratch"}
+    runs.write(tmp_path / "c", "frozen", more=random)
+    split = [{row.label for row in table.rows} for table in grouping.tables(records.find([tmp_path]).runs)]
+    assert split == [{"strategy=finetune"}, {"strategy=scratch", "strategy=frozen"}]
+
+
+def test_another_optimizer_is_named_without_what_it_brings_along(tmp_path):
+    runs.write(tmp_path / "a")
+    adamw = runs.write(tmp_path / "b", overrides=["optim=adamw"])
+    config = (adamw / ".hydra" / "config.yaml").read_text()
+    (adamw / ".hydra" / "config.yaml").write_text(
+        config.replace("optim.SGD", "optim.AdamW").replace("  momentum: 0.9\n", "")
+    )
+    assert {row.label for row in table_of(tmp_path).rows} == {"optim=SGD", "optim=AdamW"}
+
+
 def test_other_backbones_are_rows_of_one_table(tmp_path):
     runs.write(tmp_path / "a")
     runs.write(tmp_path / "b", more={"backbone": {"name": "mobilenet_v2", "digest": "c" * 64}})

@@ -95,7 +95,8 @@ def compared(tmp_path):
         for seed in range(2):
             runs.write(
                 tmp_path / "runs" / f"{strategy}{seed}", strategy, seed=seed, photos=photos,
-                wrong=set(range(number + 1)), root=str(tmp_path / "photos"), epochs=5, more={"dataset": {"fallback": "a long name " + "x" * 300}},
+                wrong=set(range(number + 1)), root=str(tmp_path / "photos"), epochs=5,
+                more={"dataset": {"fallback": "a long name " + "x" * 300}},
             )  # fmt: skip
     runs.write_failure(tmp_path / "runs" / "bad", "ValueError: " + "y" * 300, ["strategy=gradual"])
     comparison.compare([tmp_path / "runs"])
