@@ -19,6 +19,14 @@ def main(arguments: list[str] | None = None) -> int:
     predict.add_argument("--json", action="store_true", help="print JSON: all probabilities, and what was refused")
     predict.add_argument("--gallery", type=Path, metavar="OUT.png", help="draw the pictures and their predictions")
     predict.set_defaults(function=_predict)
+    compare = commands.add_parser("compare", help="tables, statistics and a page of many runs")
+    compare.add_argument(
+        "folders", type=Path, nargs="+", metavar="DIR", help="runs' folders, or folders that contain them"
+    )
+    compare.add_argument(
+        "--out", type=Path, metavar="DIR", help="where comparison.csv, .md and .html go; else the first DIR"
+    )
+    compare.set_defaults(function=_compare)
     options = parser.parse_args(arguments)
     try:
         return options.function(options)
@@ -73,6 +81,13 @@ def _draw_gallery(out: Path, predictor: object, predictions: dict) -> None:
         figure.savefig(out, dpi=100)
     except (OSError, ValueError) as error:
         raise HymtlError(f"--gallery {out} cannot be written: {error}") from error
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from hymtl.report import comparison  # here, so that --help does not wait for scipy
+
+    print(comparison.compare(options.folders, options.out))
+    return 0
 
 
 if __name__ == "__main__":

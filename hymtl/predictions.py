@@ -1,11 +1,15 @@
 """What a run's deployed network said of each photo: ``predictions.csv``, so that runs can be compared photo by photo."""
 
+from __future__ import annotations
+
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hymtl.data.photos import Photo
-from hymtl.evaluation import Score
+if TYPE_CHECKING:  # reading needs no torch
+    from hymtl.data.photos import Photo
+    from hymtl.evaluation import Score
 
 FILE = "predictions.csv"
 

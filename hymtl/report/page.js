@@ -1,0 +1,278 @@
+"use strict";
+// Sorting, the legend, and the charts. Text from the data goes through textContent and setAttribute alone.
+
+const tables = JSON.parse(document.getElementById("data").textContent);
+const colour = (row) => `var(--c${row % 10})`;
+
+// ---- tables -------------------------------------------------------------------------------------------------------
+
+function sortBy(table, column, descending) {
+  const value = (line) => line.children[column].dataset.value;
+  const lines = [...table.tBodies[0].rows];
+  const numeric = lines.every((line) => value(line) === "" || !isNaN(value(line)));
+  lines.sort((a, b) => {
+    const [left, right] = [value(a), value(b)];
+    if (left === "" || right === "") return (left === "") - (right === ""); // the unknown last, either way
+    const order = numeric ? left - right : left.localeCompare(right, undefined, { numeric: true });
+    return descending ? -order : order;
+  });
+  table.tBodies[0].append(...lines);
+  [...table.tHead.rows[0].cells].forEach((cell, i) =>
+    cell.setAttribute("aria-sort", i !== column ? "none" : descending ? "descending" : "ascending"));
+}
+
+for (const table of document.querySelectorAll("table")) {
+  [...table.tHead.rows[0].cells].forEach((heading, column) => {
+    const cells = [...table.tBodies[0].rows].map((line) => line.children[column]);
+    const numeric = cells.some((cell) => cell.classList.contains("number"));
+    heading.classList.toggle("number", numeric);
+    if (cells.some((cell) => cell.textContent.length > 60)) cells.forEach((cell) => cell.classList.add("wide"));
+    heading.querySelector("button").addEventListener("click", () => {
+      // Numbers start with the largest, words with the first.
+      const now = heading.getAttribute("aria-sort");
+      sortBy(table, column, now === "none" ? numeric : now === "ascending");
+    });
+  });
+}
+
+// ---- charts -------------------------------------------------------------------------------------------------------
+
+const SVG = "http://www.w3.org/2000/svg";
+const MARGIN = { left: 46, right: 12, top: 8, bottom: 36 };
+const HEIGHT = 260;
+const MANY = 10; // rows, of which not all curves are shown at first
+
+function draw(parent, name, attributes = {}, text) {
+  const node = parent.appendChild(document.createElementNS(SVG, name));
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+function ticks(low, high, log) {
+  if (log) {
+    const [first, last] = [Math.round(Math.log10(low)), Math.round(Math.log10(high))]; // range() ends at powers of ten
+    return Array.from({ length: last - first + 1 }, (_, i) => Number(`1e${first + i}`));
+  }
+  const rough = (high - low) / 5 || 1;
+  const unit = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((factor) => factor * unit).find((size) => size >= rough);
+  const marks = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) marks.push(i * step);
+  return marks;
+}
+
+function range(values, log, pad) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) { if (value !== null) { low = Math.min(low, value); high = Math.max(high, value); } }
+  if (log) return [10 ** Math.floor(Math.log10(low) + 1e-9), 10 ** Math.ceil(Math.log10(high) - 1e-9)];
+  const room = (high - low || Math.abs(high) || 1) * pad;
+  return [low - room, high + room];
+}
+
+const words = (number) => String(Number(number.toPrecision(3)));
+
+// Axes for the values xs and ys; returns the scales and the svg to draw into.
+function axes(host, { xs, ys, xLabel, yLabel, logX = false, pad = 0.06 }) {
+  const width = Math.max(240, host.clientWidth);
+  const [right, bottom] = [width - MARGIN.right, HEIGHT - MARGIN.bottom];
+  const svg = draw(host, "svg", {
+    viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": `${yLabel} against ${xLabel}`,
+  });
+  const [xLow, xHigh] = range(xs, logX, pad);
+  const [yLow, yHigh] = range(ys, false, 0.06);
+  const place = logX ? Math.log10 : (value) => value;
+  const along = (value) => (place(value) - place(xLow)) / (place(xHigh) - place(xLow));
+  const x = (value) => MARGIN.left + along(value) * (right - MARGIN.left);
+  const y = (value) => bottom - ((value - yLow) / (yHigh - yLow)) * (bottom - MARGIN.top);
+  for (const tick of ticks(yLow, yHigh)) {
+    draw(svg, "line", { class: "grid", x1: MARGIN.left, x2: right, y1: y(tick), y2: y(tick) });
+    draw(svg, "text", { x: MARGIN.left - 6, y: y(tick) + 4, "text-anchor": "end" }, words(tick));
+  }
+  for (const tick of ticks(xLow, xHigh, logX)) {
+    draw(svg, "line", { class: "grid", x1: x(tick), x2: x(tick), y1: MARGIN.top, y2: bottom });
+    draw(svg, "text", { x: x(tick), y: bottom + 15, "text-anchor": "middle" }, words(tick));
+  }
+  draw(svg, "text", { x: (MARGIN.left + right) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, xLabel);
+  return { svg, x, y };
+}
+
+const group = (svg, row, name) => {
+  const node = draw(svg, "g", { stroke: colour(row), fill: colour(row) });
+  draw(node, "title", {}, name);
+  return node;
+};
+
+function meanOf(series) {
+  const length = Math.max(...series.map((values) => values.length));
+  return Array.from({ length }, (_, i) => {
+    const there = series.map((values) => values[i]).filter((value) => value !== undefined && value !== null);
+    return there.length ? there.reduce((sum, value) => sum + value, 0) / there.length : null;
+  });
+}
+
+function path(values, x, y) {
+  let started = false;
+  return values.map((value, i) => {
+    if (value === null) { started = false; return ""; }
+    const step = `${started ? "L" : "M"}${x(i).toFixed(1)} ${y(value).toFixed(1)}`;
+    started = true;
+    return step;
+  }).join("");
+}
+
+function curves(host, rows, metric, yLabel) {
+  const of = (row, stage) => row.curves.map((run) => run[`${stage}/${metric}`]).filter(Boolean);
+  const all = rows.flatMap((row) => ["train", "val"].flatMap((stage) => of(row, stage)));
+  const { svg, x, y } = axes(host, {
+    xs: [0, Math.max(1, ...all.map((values) => values.length - 1))], ys: all.flat(), xLabel: "epoch", yLabel, pad: 0,
+  });
+  rows.forEach((row, i) => {
+    const node = group(svg, i, row.label);
+    node.dataset.row = i; // what the legend hides
+    for (const stage of ["train", "val"]) {
+      const series = of(row, stage);
+      if (!series.length) continue;
+      // One path for all seeds: hundreds of runs make hundreds of lines.
+      const lines = series.map((values) => path(values, x, y)).join("");
+      if (series.length > 1) draw(node, "path", { class: `seed ${stage}`, d: lines });
+      draw(node, "path", { class: `mean ${stage}`, d: path(meanOf(series), x, y) });
+    }
+  });
+}
+
+// Those that no other is both cheaper and more accurate than, by cost.
+function front(points) {
+  let best = -Infinity;
+  return [...points].sort((a, b) => a.cost - b.cost || b.accuracy - a.accuracy)
+    .filter((point) => point.accuracy > best && (best = point.accuracy, true));
+}
+
+// Points of one cost stand side by side: pixels to the right, by point.
+function dodge(points, x) {
+  const shift = new Map();
+  for (const cost of new Set(points.map((point) => Math.round(x(point.cost) / 9)))) {
+    const alike = points.filter((point) => Math.round(x(point.cost) / 9) === cost);
+    const step = Math.min(10, 80 / alike.length);
+    alike.forEach((point, i) => shift.set(point, (i - (alike.length - 1) / 2) * step));
+  }
+  return shift;
+}
+
+function scatter(host, points, { xLabel, logX = false, pareto = false }) {
+  const { svg, x, y } = axes(host, {
+    xs: points.flatMap((point) => point.costs), ys: points.flatMap((point) => point.interval),
+    xLabel, yLabel: "accuracy", logX, pad: 0.1,
+  });
+  const best = pareto ? front(points) : [];
+  if (best.length > 1) {
+    const steps = best.map((point, i) => (i ? `H${x(point.cost)}V` : `M${x(point.cost)} `) + y(point.accuracy));
+    draw(svg, "path", { class: "front", d: steps.join("") });
+  }
+  const shift = points.length > MANY ? new Map() : dodge(points, x);
+  for (const point of points) {
+    const across = (value) => x(value) + (shift.get(point) ?? 0);
+    const shown = `${point.label}: ${point.accuracy} (${point.interval.join("–")}), ${xLabel} ${words(point.cost)}`;
+    const node = group(svg, point.row, shown);
+    if (points.length <= MANY) node.dataset.row = point.row; // of many, the legend is for the curves
+    const [cx, cy] = [across(point.cost), y(point.accuracy)];
+    const [left, right] = [Math.min(...point.costs), Math.max(...point.costs)].map(across);
+    const [low, high] = point.interval.map(y);
+    draw(node, "line", { class: "bar", x1: cx, x2: cx, y1: low, y2: high });
+    draw(node, "line", { class: "bar", x1: left, x2: right, y1: cy, y2: cy });
+    draw(node, "circle", { cx, cy, r: 5, stroke: "none" });
+    if (best.includes(point)) draw(node, "circle", { class: "ring", cx, cy, r: 8 });
+  }
+}
+
+const points = (rows, costs) => rows.flatMap((row, i) => {
+  const { label, accuracy, interval } = row;
+  const values = costs(row, i); // the mean and, where runs differ, the least and the most
+  return values ? [{ row: i, label, accuracy, interval, cost: values[0], costs: values }] : [];
+});
+
+function chartsOf(table) {
+  const { rows, numbers } = table;
+  const list = [];
+  if (rows.some((row) => row.curves.length)) {
+    const how = "validation solid, training dashed; thin: single runs, thick: their mean";
+    list.push({ title: "Loss (cross entropy)", note: how, plot: (host) => curves(host, rows, "loss", "loss") });
+    list.push({ title: "Accuracy", note: how, plot: (host) => curves(host, rows, "acc", "accuracy") });
+  }
+  const bars = "bars: 95 % over photos, range over runs; ringed: the Pareto front, on which no mean is beaten at its cost";
+  const against = (title, points, xLabel) => list.push({
+    title, note: bars, plot: (host) => scatter(host, points, { xLabel, pareto: true }),
+  });
+  const timed = points(rows, (row) => row.ms);
+  if (timed.length) against("Accuracy against latency", timed, "ms a photo");
+  const sized = points(rows, (row) => [row.mb]);
+  if (new Set(sized.map((point) => point.cost)).size > 1) against("Accuracy against size", sized, "MB");
+  for (const [name, values] of Object.entries(numbers)) {
+    const given = values.filter((value) => value !== null);
+    const [low, high] = [Math.min(...given), Math.max(...given)];
+    const set = points(rows, (_, i) => (values[i] === null ? null : [values[i]]));
+    const logX = low > 0 && high / low >= 30;
+    list.push({
+      title: `Accuracy against ${name}`, note: "bars: 95 % over photos" + (logX ? "; logarithmic axis" : ""),
+      plot: (host) => scatter(host, set, { xLabel: name, logX }),
+    });
+  }
+  return list;
+}
+
+// ---- each table's section -----------------------------------------------------------------------------------------
+
+function show(section, off) {
+  const isOff = (node) => off.has(Number(node.dataset.row));
+  for (const node of section.querySelectorAll("svg g[data-row]")) node.classList.toggle("hidden", isOff(node));
+  const buttons = section.querySelectorAll(".legend button[data-row]");
+  for (const button of buttons) button.setAttribute("aria-pressed", !isOff(button));
+}
+
+function legend(section, rows, off) {
+  const host = section.querySelector(".legend");
+  const button = (text, act, row) => {
+    const node = host.appendChild(document.createElement("button"));
+    node.type = "button";
+    if (row !== undefined) {
+      node.dataset.row = row;
+      const swatch = node.appendChild(document.createElement("span"));
+      swatch.className = "swatch";
+      swatch.dataset.row = row;
+    }
+    node.append(text);
+    node.addEventListener("click", () => { act(); show(section, off); });
+  };
+  if (rows.length > MANY) host.append("curves of ");
+  rows.slice(0, 40).forEach((row, i) => button(row.label, () => (off.has(i) ? off.delete(i) : off.add(i)), i));
+  if (rows.length > 2) {
+    button("all", () => off.clear());
+    button("none", () => rows.forEach((_, i) => off.add(i)));
+  }
+}
+
+tables.forEach((table, number) => {
+  const section = document.getElementById(`table-${number}`);
+  const off = new Set(table.rows.length > MANY ? [...table.rows.keys()].slice(MANY - 2) : []);
+  const host = section.querySelector(".charts");
+  const drawn = chartsOf(table).map(({ title, note, plot }) => {
+    const box = host.appendChild(document.createElement("div"));
+    box.className = "chart";
+    box.appendChild(document.createElement("h3")).textContent = title;
+    box.appendChild(document.createElement("p")).textContent = note;
+    const canvas = box.appendChild(document.createElement("div"));
+    return () => { canvas.replaceChildren(); plot(canvas); };
+  });
+  if (drawn.length) legend(section, table.rows, off);
+  for (const mark of section.querySelectorAll(".swatch")) mark.style.background = colour(Number(mark.dataset.row));
+  let width = 0;
+  // Drawn in real pixels, so that text keeps its size on a narrow screen.
+  const redraw = () => {
+    if (host.clientWidth === width) return;
+    width = host.clientWidth;
+    drawn.forEach((again) => again());
+    show(section, off);
+  };
+  redraw();
+  addEventListener("resize", redraw);
+});
