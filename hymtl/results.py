@@ -78,7 +78,7 @@ def _test(convert: ConvertBest) -> dict | None:
 
 
 def write(result: dict, run_dir: Path, trainer: pl.Trainer) -> None:
-    """``predictions.csv``, TensorBoard's hparams with the real metrics and, last, ``result.json``: then a run is done."""
+    """``predictions.csv``, TensorBoard's hparams with the real metrics and, last, ``result.json``: so a run is done."""
     photos = trainer.datamodule.photos
     score = _callback(trainer, ConvertBest).score
     predictions.write(run_dir / predictions.FILE, photos.splits["val"], photos.classes, score)

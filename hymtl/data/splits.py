@@ -19,7 +19,7 @@ def arrange(
 ) -> PhotoFolder:
     """The same photos, split anew; ``photos`` itself where nothing of the kind is asked for.
 
-    ``test_fraction`` of each class, from train and val together, becomes the test part. Then, with ``folds``,
+    ``test_fraction`` of each class, of train and of val alike, becomes the test part. Then, with ``folds``,
     what is left of train and val is pooled and cut in that many parts with each class in the same share:
     number ``fold`` (from 0) validates, the others train. Without ``folds`` every other photo stays in its split.
 
@@ -47,15 +47,14 @@ def _set_aside(photos: PhotoFolder, fraction: float) -> Splits:
             f"data.test_fraction={fraction}: {photos.root} has a test part of its own, which is scored in any case. "
             "Leave data.test_fraction out."
         )
-    pool = _by_name(photos.splits["train"] + photos.splits["val"])
-    size = Counter(photo.label for photo in pool)
-    test, taken = [], Counter()
-    for photo in pool:
-        if taken[photo.label] < int(fraction * size[photo.label] + 0.5):
-            taken[photo.label] += 1
-            test.append(photo)
-    names = {photo.name for photo in test}
-    rest = {name: [photo for photo in split if photo.name not in names] for name, split in photos.splits.items()}
+    rest, test = {}, []
+    for name, split in photos.splits.items():
+        rest[name] = []
+        size, taken = Counter(photo.label for photo in split), Counter()
+        for photo in _by_name(split):
+            aside = taken[photo.label] < int(fraction * size[photo.label] + 0.5)
+            taken[photo.label] += aside
+            (test if aside else rest[name]).append(photo)
     return rest | {"test": test}
 
 

@@ -54,7 +54,8 @@ def _failures(sweep: Path) -> dict[Path, int]:
 def _said(failed: list[Path], sweep: Path) -> str:
     lines = [f"{file.parent.relative_to(sweep)}: {json.loads(file.read_text())['error']}" for file in failed]
     jobs = "job" if len(failed) == 1 else "jobs"
-    return "\n".join([f"{len(failed)} {jobs} failed. The same command and hydra.sweep.dir={sweep} tries again:", *lines])
+    remedy = f"The same command with hydra.sweep.dir={sweep} tries again:"
+    return "\n".join([f"{len(failed)} {jobs} failed. {remedy}", *lines])
 
 
 def _check_sweeper(target: str) -> None:
