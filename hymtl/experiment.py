@@ -1,11 +1,13 @@
 """The story, in order: data and weights found, network built, fitted, converted, scored, recorded."""
 
 import logging
+import signal
 from pathlib import Path
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from hymtl import backbones, fingerprint, results, settings, strategies
 from hymtl.backbones import Pretrained
@@ -42,7 +44,11 @@ def run(cfg: DictConfig) -> dict | None:
 def fit(cfg: DictConfig) -> tuple[TransferModule, pl.Trainer]:
     """The experiment without its record: the module as it was when fitting ended, and its trainer."""
     module, datamodule, trainer = prepare(cfg)
-    trainer.fit(module, datamodule, ckpt_path=cfg.ckpt_path)
+    try:
+        trainer.fit(module, datamodule, ckpt_path=cfg.ckpt_path)
+    except SIGTERMException as stop:  # Lightning's SystemExit, which would tell whoever waits that all went well
+        stop.code = 128 + signal.SIGTERM
+        raise
     return module, trainer
 
 

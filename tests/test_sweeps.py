@@ -14,6 +14,7 @@ import torch
 
 from hymtl import artifact, evaluation, experiment, fingerprint, results
 from hymtl.backbones import get
+from hymtl.callbacks import RandomState
 from hymtl.data import PhotoDataModule, arrange
 from hymtl.data.photos import read_folder
 from hymtl.report import comparison, events
@@ -236,3 +237,14 @@ def test_a_search_keeps_what_it_found_and_goes_on(sweep, tmp_path):
 def test_a_search_without_its_extra_names_it(sweep):
     code, said = sweep("experiment=search/lr", "hydra.sweeper._target_=hydra_plugins.missing.Sweeper")
     assert code == 1 and 'pip install -e ".[search]"' in said and "Traceback" not in said
+
+
+def test_a_resumed_run_draws_the_dropout_it_would_have_drawn(config):
+    assert config().callbacks.random._target_ == "hymtl.callbacks.RandomState"
+    state = RandomState().state_dict()
+    expected = torch.rand(3)
+    resumed = RandomState()
+    resumed.load_state_dict(state)
+    torch.rand(7)  # what building the network and the loaders drew
+    resumed.on_train_start(None, None)
+    assert torch.equal(torch.rand(3), expected)
