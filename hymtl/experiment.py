@@ -1,18 +1,22 @@
 """The story, in order: data and weights found, network built, fitted, converted, scored, recorded."""
 
 import logging
+import signal
 from pathlib import Path
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from hymtl import backbones, results, settings, strategies
+from hymtl import backbones, fingerprint, results, settings, strategies
 from hymtl.backbones import Pretrained
-from hymtl.data import PhotoDataModule, PhotoFolder, find_photos
+from hymtl.data import PhotoDataModule, PhotoFolder, arrange, find_photos
 from hymtl.errors import HymtlError
 from hymtl.module import TransferModule
 from hymtl.strategies import Strategy
+
+SPLIT = ("folds", "fold", "test_fraction")  # the settings of data that say who trains, validates and tests
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +31,12 @@ def run(cfg: DictConfig) -> dict | None:
     Raises:
         HymtlError: if a setting, the data or the weights are not what they should be.
     """
+    if (Path(cfg.run_dir) / results.FILE).exists():
+        log.warning("!!! %s holds a result already, which this run will replace", cfg.run_dir)
     module, trainer = fit(cfg)
     if not trainer.is_global_zero:
         return None
-    result = results.collect(module, trainer, seed=cfg.seed)
+    result = results.collect(module, trainer, seed=cfg.seed, config_hash=fingerprint.digest(fingerprint.settings(cfg)))
     results.write(result, Path(cfg.run_dir), trainer)
     return result
 
@@ -38,7 +44,11 @@ def run(cfg: DictConfig) -> dict | None:
 def fit(cfg: DictConfig) -> tuple[TransferModule, pl.Trainer]:
     """The experiment without its record: the module as it was when fitting ended, and its trainer."""
     module, datamodule, trainer = prepare(cfg)
-    trainer.fit(module, datamodule, ckpt_path=cfg.ckpt_path)
+    try:
+        trainer.fit(module, datamodule, ckpt_path=cfg.ckpt_path)
+    except SIGTERMException as stop:  # Lightning's SystemExit, which would tell whoever waits that all went well
+        stop.code = 128 + signal.SIGTERM
+        raise
     return module, trainer
 
 
@@ -47,7 +57,8 @@ def prepare(cfg: DictConfig) -> tuple[TransferModule, PhotoDataModule, pl.Traine
     settings.check(cfg)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     strategy = strategies.create(**cfg.strategy)
-    photos = find_photos(cfg.data.source, cfg.data.root)
+    split = {key: cfg.data[key] for key in SPLIT}
+    photos = arrange(find_photos(cfg.data.source, cfg.data.root), **split)
     pretrained = backbones.find(cfg.backbone.name, cfg.backbone.weights)
     _announce(photos, pretrained)
     if strategy.quantizes and not pretrained.backbone.quantizable:
@@ -78,12 +89,15 @@ def _announce(photos: PhotoFolder, pretrained: Pretrained) -> None:
             log.warning("!!! %s", source.fallback)
     counts = ", ".join(f"{len(split)} {name}" for name, split in photos.splits.items())
     log.info("dataset   %s (%s; %s) sha256 %.12s", photos.name, photos.root, counts, photos.digest)
+    if split := photos.arrangement:
+        fold = f"fold {split['fold']} of {split['folds']}" if split["folds"] else "the folder's own"
+        log.info("split     %s, test fraction %g", fold, split["test_fraction"])
     log.info("classes   %s", ", ".join(photos.classes))
     log.info("backbone  %s, weights %s, sha256 %.12s", pretrained.backbone.name, pretrained.weights, pretrained.digest)
 
 
 def _datamodule(cfg: DictConfig, photos: PhotoFolder, pretrained: Pretrained) -> PhotoDataModule:
-    loader = {key: value for key, value in cfg.data.items() if key not in ("source", "root")}
+    loader = {key: value for key, value in cfg.data.items() if key not in ("source", "root", *SPLIT)}
     return PhotoDataModule(photos, pretrained.backbone.preprocessing, seed=cfg.seed, **loader)
 
 

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from hymtl import predictions
 from hymtl.callbacks import BestCheckpoint, ConvertBest
 from hymtl.errors import HymtlError
+from hymtl.files import write_whole
 from hymtl.module import TransferModule
 from hymtl.report import events
 
@@ -21,12 +22,15 @@ FILE = "result.json"
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core")
 
 
-def collect(module: TransferModule, trainer: pl.Trainer, *, seed: int) -> dict:
+def collect(module: TransferModule, trainer: pl.Trainer, *, seed: int, config_hash: str | None = None) -> dict:
     """The record of a fitted run. Accuracies are fractions, sizes bytes, times seconds, epochs count from 0.
 
     ``best.val_acc`` is of the network as it trained (fake-quantized under qat); ``int8.val_acc``, where the
     strategy quantizes, of the int8 network that is deployed. ``seconds.photo`` is what that takes for one photo
     on the CPU with ``threads`` threads; ``history`` has what was logged, epoch by epoch.
+    ``seconds.fit`` of a resumed run counts what came before its last checkpoint too. ``test`` is of the deployed
+    network on the test part, ``data_split`` how cross-validation or ``data.test_fraction`` split the photos; each None
+    where there is no such thing. ``config_hash`` is :func:`hymtl.fingerprint.digest`'s.
 
     Raises:
         HymtlError: if no epoch was finished and scored, so that there is nothing to record.
@@ -41,6 +45,7 @@ def collect(module: TransferModule, trainer: pl.Trainer, *, seed: int) -> dict:
         "seed": seed,
         "epochs": trainer.current_epoch,
         "dataset": module.hparams.sources["dataset"] | {"root": str(trainer.datamodule.photos.root)},
+        "data_split": trainer.datamodule.photos.arrangement,
         "backbone": module.hparams.sources["backbone"],
         "options": module.strategy.spec(),
         "optim": module.hparams.optim,
@@ -48,6 +53,7 @@ def collect(module: TransferModule, trainer: pl.Trainer, *, seed: int) -> dict:
         "batch_size": trainer.datamodule.batch_size,
         "best": {"epoch": best.best_epoch, "val_acc": best.best_model_score.item(), "val_loss": best.best_loss},
         "int8": deployed if quantizes else None,
+        "test": _test(convert),
         "engine": module.strategy.engine if quantizes else None,
         "int8_cost": convert.cost,
         "seconds": {"fit": timer.time_elapsed("train"), "photo": convert.latency},
@@ -57,17 +63,23 @@ def collect(module: TransferModule, trainer: pl.Trainer, *, seed: int) -> dict:
         "threads": torch.get_num_threads(),
         "precision": trainer.precision,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "git": _git_commit(),
+        "git": git_commit(),
+        "config_hash": config_hash,
     }
 
 
+def _test(convert: ConvertBest) -> dict | None:
+    score = convert.test_score
+    return score and {"acc": score.accuracy, "loss": score.loss, "photos": len(score.labels)}
+
+
 def write(result: dict, run_dir: Path, trainer: pl.Trainer) -> None:
-    """``predictions.csv``, TensorBoard's hparams with the real metrics and, last, ``result.json``: then a run is done."""
+    """``predictions.csv``, TensorBoard's hparams with the real metrics and, last, ``result.json``: so a run is done."""
     photos = trainer.datamodule.photos
     score = _callback(trainer, ConvertBest).score
     predictions.write(run_dir / predictions.FILE, photos.splits["val"], photos.classes, score)
     _log_hparams(result, trainer.logger)
-    (run_dir / FILE).write_text(json.dumps(result, indent=2) + "\n")
+    write_whole(run_dir / FILE, json.dumps(result, indent=2) + "\n")
 
 
 def _log_hparams(result: dict, logger: TensorBoardLogger) -> None:
@@ -85,6 +97,8 @@ def _log_hparams(result: dict, logger: TensorBoardLogger) -> None:
     metrics = {"best/val_acc": result["best"]["val_acc"], "best/val_loss": result["best"]["val_loss"]}
     if result["int8"]:
         metrics["int8/val_acc"] = result["int8"]["val_acc"]
+    if result["test"]:
+        metrics["test/acc"] = result["test"]["acc"]
     logger.log_hyperparams(settings, metrics)
     logger.save()
 
@@ -96,7 +110,7 @@ def deployed_accuracy(result: dict) -> float:
 
 def summary(result: dict, run_dir: str) -> str:
     """A few lines for the end of a run."""
-    best, int8, size = result["best"], result["int8"], result["bytes"]
+    best, int8, test, size = result["best"], result["int8"], result.get("test"), result["bytes"]
     lines = [
         "",
         f"{result['strategy']}  seed {result['seed']}  {result['dataset']['name']}  {result['backbone']['name']} "
@@ -107,6 +121,8 @@ def summary(result: dict, run_dir: str) -> str:
         lines.append(f"  int8 val accuracy  {int8['val_acc']:.4f}  (engine {result['engine']})")
         lines += [f"  int8 cost          {_step(step)}" for step in result["int8_cost"]["steps"]]
         lines.append(f"  size               {size['int8'] / 1e6:.1f} MB int8, {size['float'] / 1e6:.1f} MB float")
+    if test:
+        lines.append(f"  test accuracy      {test['acc']:.4f}  ({test['photos']} photos that nothing was chosen on)")
     lines += [
         f"  fitting took       {result['seconds']['fit']:.0f} s on {result['device']}",
         f"  checkpoint         {run_dir}/checkpoints/best.ckpt",
@@ -141,7 +157,7 @@ def _device(trainer: pl.Trainer) -> str:
     return f"{device.type}, {torch.get_num_threads()} threads"
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """The commit of this code, marked where the working tree differs; None outside a git checkout."""
     here = Path(__file__).parent
     try:

@@ -19,6 +19,9 @@ _RULES = {
     "data.batch_size": _whole(1),
     "data.resize": _whole(1),
     "data.workers": ("'auto' or a whole number of at least 0", lambda v: v == "auto" or _whole(0)[1](v)),
+    "data.folds": ("null or a whole number of at least 2", lambda v: v is None or _whole(2)[1](v)),
+    "data.fold": ("null or a whole number of at least 0", lambda v: v is None or _whole(0)[1](v)),
+    "data.test_fraction": ("a number from 0 to below 1", lambda v: isinstance(v, int | float) and 0 <= v < 1),
     "data.cache_gb": ("a number of gigabytes", lambda v: isinstance(v, int | float) and v >= 0),
 }
 
@@ -35,9 +38,21 @@ def check(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, name)
         if not holds(value):
             raise HymtlError(f"{name}={value}: expected {expected}.")
+    _check_fold(cfg.data.folds, cfg.data.fold)
     if cfg.ckpt_path and not Path(cfg.ckpt_path).is_file():
         raise HymtlError(f"ckpt_path={cfg.ckpt_path}: there is no such file. Give the last.ckpt of a run.")
     _check_optimizer(cfg)
+
+
+def _check_fold(folds: int | None, fold: int | None) -> None:
+    if folds is None and fold is not None:
+        raise HymtlError(f"data.fold={fold} is one of how many? Give data.folds=5, or leave data.fold out.")
+    if folds is not None and (fold is None or fold >= folds):
+        every = ",".join(map(str, range(folds)))
+        raise HymtlError(
+            f"data.folds={folds} with data.fold={'null' if fold is None else fold}: give data.fold=0 to {folds - 1}, "
+            f"or sweep them all: -m data.fold={every}"
+        )
 
 
 def _check_optimizer(cfg: DictConfig) -> None:

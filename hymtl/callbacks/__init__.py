@@ -3,5 +3,6 @@
 from hymtl.callbacks.best_checkpoint import BestCheckpoint
 from hymtl.callbacks.convert import ConvertBest
 from hymtl.callbacks.pictures import Pictures
+from hymtl.callbacks.random_state import RandomState
 
-__all__ = ["BestCheckpoint", "ConvertBest", "Pictures"]
+__all__ = ["BestCheckpoint", "ConvertBest", "Pictures", "RandomState"]

@@ -8,20 +8,24 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 
 from hymtl import artifact, backbones, evaluation, fidelity, strategies
+from hymtl.data import PhotoDataModule
+from hymtl.network import Classifier
 
 
 class ConvertBest(pl.Callback):
     """As the last act of fitting, turn a copy of the network with the best weights into what is deployed.
 
     Where the strategy quantizes, that is ``torch.ao.quantization.convert``, on the CPU. The copy is scored
-    on the validation photos (``score``), compared with what it was before int8 (``cost``), timed on one photo
-    (``latency``, in seconds) and saved as an artifact in ``dirpath``; the module that was fitted stays as it
-    was, on its device, so that it can be tested or fitted again.
+    on the validation photos (``score``) and, where there is a test part, on that (``test_score``), compared
+    with what it was before int8 (``before``, ``cost``), timed on one photo (``latency``, in seconds) and saved as
+    an artifact in ``dirpath``. The module that was fitted stays as it was, on its device, so that it can be
+    tested or fitted again.
     """
 
     def __init__(self, dirpath: str) -> None:
         self.dirpath = Path(dirpath)
         self.score: evaluation.Score | None = None
+        self.test_score: evaluation.Score | None = None
         self.before: dict[str, evaluation.Score] = {}
         self.cost: dict | None = None
         self.latency: float | None = None
@@ -34,25 +38,28 @@ class ConvertBest(pl.Callback):
             return
         copy = type(pl_module).load_from_checkpoint(best, map_location="cpu")
         data = trainer.datamodule
-        references = pl_module.strategy.before_int8(copy.network, pl_module.pretrained)  # now: finishing takes the network apart
+        # Now, as finishing takes the network apart.
+        references = pl_module.strategy.before_int8(copy.network, pl_module.pretrained)
         network = copy.strategy.finish(copy.network, data.calibration_batches())
-        self.score = evaluation.score(network, data.val_dataloader())
-        self.latency = evaluation.latency(network, next(iter(data.val_dataloader()))[0][:1])
+        self._judge(network, data)
         if references:
-            self.before = {name: evaluation.score(net, data.val_dataloader()) for name, net in references.items()}
-            self.cost = fidelity.cost(
-                {**self.before, "int8": self.score}, [photo.name for photo in data.photos.splits["val"]]
-            )
-            self.cost["worst_layers"] = fidelity.worst_layers(
-                references["float"], network, next(data.calibration_batches())
-            )
+            self._compare(references, network, data)
         artifact.save(self.dirpath, network, copy.hparams, self._scores(trainer))
-        saved = (self.dirpath / artifact.WEIGHTS).stat().st_size
-        quantizes = pl_module.strategy.quantizes
-        self.bytes = {
-            "float": _float_bytes(copy.hparams) if quantizes else saved,
-            "int8": saved if quantizes else None,
-        }
+        self.bytes = self._sizes(copy.hparams, copy.strategy.quantizes)
+
+    def _judge(self, network: Classifier, data: PhotoDataModule) -> None:
+        self.score = evaluation.score(network, data.val_dataloader())
+        if "test" in data.photos.splits:
+            self.test_score = evaluation.score(network, data.test_dataloader())
+        self.latency = evaluation.latency(network, next(iter(data.val_dataloader()))[0][:1])
+
+    def _compare(self, references: dict[str, Classifier], int8: Classifier, data: PhotoDataModule) -> None:
+        self.before = {name: evaluation.score(network, data.val_dataloader()) for name, network in references.items()}
+        self.cost = fidelity.cost(
+            {**self.before, "int8": self.score}, [photo.name for photo in data.photos.splits["val"]]
+        )
+        training_pictures = next(data.calibration_batches())
+        self.cost["worst_layers"] = fidelity.worst_layers(references["float"], int8, training_pictures)
 
     def _scores(self, trainer: pl.Trainer) -> dict:
         """What the artifact says of itself: how good it was, on what."""
@@ -63,10 +70,12 @@ class ConvertBest(pl.Callback):
             "best_epoch": trainer.checkpoint_callback.best_epoch,
         }
 
-
-def _float_bytes(hparams: dict) -> int:
-    """The size of the same network's state dict in float, in bytes."""
-    network = strategies.create("finetune").build(backbones.get(hparams["backbone"]), len(hparams["classes"]))
-    buffer = io.BytesIO()
-    torch.save(network.state_dict(), buffer)
-    return buffer.getbuffer().nbytes
+    def _sizes(self, hparams: dict, quantizes: bool) -> dict[str, int | None]:
+        """Bytes of the saved weights, and of the same network's in float."""
+        saved = (self.dirpath / artifact.WEIGHTS).stat().st_size
+        if not quantizes:
+            return {"float": saved, "int8": None}
+        network = strategies.create("finetune").build(backbones.get(hparams["backbone"]), len(hparams["classes"]))
+        buffer = io.BytesIO()
+        torch.save(network.state_dict(), buffer)
+        return {"float": buffer.getbuffer().nbytes, "int8": saved}

@@ -3,5 +3,6 @@
 from hymtl.data.datamodule import PhotoDataModule
 from hymtl.data.find import find_photos
 from hymtl.data.photos import PhotoFolder
+from hymtl.data.splits import arrange
 
-__all__ = ["PhotoDataModule", "PhotoFolder", "find_photos"]
+__all__ = ["PhotoDataModule", "PhotoFolder", "arrange", "find_photos"]

@@ -55,7 +55,8 @@ class PhotoFolder:
     """A dataset as it lies on disk.
 
     ``name`` says what it is (``hymenoptera``, ``drawn``, ``folder``); ``fallback``, in a sentence, why it is
-    not what was asked for first, where that is so.
+    not what was asked for first, where that is so; ``arrangement``, how :func:`hymtl.data.splits.arrange` split
+    it anew, None where the splits are its own.
     """
 
     name: str
@@ -63,6 +64,7 @@ class PhotoFolder:
     classes: list[str]
     splits: dict[str, list[Photo]]
     fallback: str | None = None
+    arrangement: dict | None = None
 
     @cached_property
     def digest(self) -> str:

@@ -1,0 +1,35 @@
+"""Whether two runs are the same experiment."""
+
+import hashlib
+import json
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+
+def settings(cfg: DictConfig) -> dict:
+    """What makes an experiment the one it is, resolved, in plain types: all of ``cfg`` but where it is kept."""
+    kept = cfg.copy()
+    with open_dict(kept):
+        kept.run_dir, kept.ckpt_path = "", None  # callbacks and logger point below run_dir
+    return OmegaConf.to_container(kept, resolve=True)
+
+
+def digest(settings: dict) -> str:
+    """sha256, in hex, of what :func:`settings` returned."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def differences(old: dict, new: dict, path: str = "") -> list[str]:
+    """The settings that differ, each as ``optim.lr (0.001, now 0.01)``."""
+    found = []
+    for key in sorted(old.keys() | new.keys(), key=str):
+        before, now = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(now, dict):
+            found += differences(before, now, f"{path}{key}.")
+        elif before != now:
+            found.append(f"{path}{key} ({_shown(before)}, now {_shown(now)})")
+    return found
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else str(value)

@@ -1,0 +1,67 @@
+"""The end of a sweep: one comparison of all its jobs, and an exit code that tells whether any failed."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+RESULT, FAILURE = "result.json", "failure.json"
+
+
+class CompareAtTheEnd(Callback):
+    """A Hydra callback. It runs where the sweep was started and sees the jobs by their files alone.
+
+    Hydra itself stops at the first failure; here jobs leave ``failure.json`` and come back as done, so that
+    this is called at the end in any case but an interruption.
+    """
+
+    def __init__(self) -> None:
+        self.earlier: dict[Path, int] = {}
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Notes which failures are those of an earlier attempt."""
+        _check_sweeper(config.hydra.sweeper._target_)
+        self.earlier = _failures(Path(config.hydra.sweep.dir))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
+        """Print the comparison, then exit with code 1 if a job of this attempt failed, naming each."""
+        sweep = Path(config.hydra.sweep.dir)
+        failed = sorted(file for file, when in _failures(sweep).items() if self.earlier.get(file) != when)
+        try:
+            _compare(sweep)
+        finally:
+            if failed:
+                print(_said(failed, sweep), file=sys.stderr)
+                sys.exit(1)  # Hydra would turn any other exception of a callback into a warning
+
+
+def _compare(sweep: Path) -> None:
+    from hymtl.report.comparison import compare  # here, so that a single run does not wait for it
+
+    folders = {file.parent for name in (RESULT, FAILURE) for file in sweep.rglob(name)}
+    if folders:
+        print(compare(sorted(folders), sweep))
+
+
+def _failures(sweep: Path) -> dict[Path, int]:
+    """Each ``failure.json`` and when it was written."""
+    return {file: file.stat().st_mtime_ns for file in sweep.rglob(FAILURE)}
+
+
+def _said(failed: list[Path], sweep: Path) -> str:
+    lines = [f"{file.parent.relative_to(sweep)}: {json.loads(file.read_text())['error']}" for file in failed]
+    jobs = "job" if len(failed) == 1 else "jobs"
+    remedy = f"The same command with hydra.sweep.dir={sweep} tries again:"
+    return "\n".join([f"{len(failed)} {jobs} failed. {remedy}", *lines])
+
+
+def _check_sweeper(target: str) -> None:
+    """Say how to install what a search needs, where Hydra would only call the plugin unknown."""
+    try:
+        importlib.import_module(target.rpartition(".")[0])
+    except ImportError as error:
+        print(f'hydra/sweeper needs {target} ({error}): pip install -e ".[search]"', file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,132 @@
+"""Folds and the test part: who is where, and that nothing but the photos' names decides it."""
+
+import random
+from collections import Counter
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import torch
+
+from hymtl import experiment
+from hymtl.backbones import Preprocessing
+from hymtl.data import PhotoDataModule, PhotoFolder, arrange
+from hymtl.data.photos import Photo, read_folder
+from hymtl.errors import HymtlError
+
+
+def folder(train=(123, 121), val=(70, 83), **more):
+    """As many photos of each class as the hymenoptera photos have; no picture is needed to split names."""
+
+    def split(name, sizes):
+        files = [f"{name}/{'ab'[label]}/{i:03d}.jpg" for label, size in enumerate(sizes) for i in range(size)]
+        return [Photo(Path(file), file, "ab".index(file.split("/")[1])) for file in files]
+
+    splits = {"train": split("train", train), "val": split("val", val)}
+    return PhotoFolder("folder", Path("."), ["a", "b"], splits | {k: split(k, v) for k, v in more.items()})
+
+
+def names(photos, *splits):
+    return {photo.name for split in splits or photos.splits for photo in photos.splits[split]}
+
+
+def test_every_photo_validates_in_exactly_one_fold():
+    photos = folder()
+    seen = Counter(name for fold in range(5) for name in names(arrange(photos, folds=5, fold=fold), "val"))
+    assert set(seen) == names(photos) and set(seen.values()) == {1}
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.2])
+def test_parts_have_each_class_within_one_photo(fraction):
+    parts = [arrange(folder(), folds=5, fold=fold, test_fraction=fraction).splits["val"] for fold in range(5)]
+    for size in (len, *(lambda part, c=c: sum(photo.label == c for photo in part) for c in (0, 1))):
+        assert max(map(size, parts)) - min(map(size, parts)) <= 1
+
+
+@pytest.mark.parametrize("folds", [{}, {"folds": 3, "fold": 1}])
+def test_train_val_and_test_share_no_photo_and_lose_none(folds):
+    photos = folder()
+    arranged = arrange(photos, test_fraction=0.2, **folds)
+    for one, other in combinations(("train", "val", "test"), 2):
+        assert not names(arranged, one) & names(arranged, other)
+    assert names(arranged) == names(photos)
+    assert Counter(photo.label for photo in arranged.splits["test"]) == {0: round(0.2 * 193), 1: round(0.2 * 204)}
+
+
+def test_the_test_part_is_the_same_with_and_without_folds():
+    alone = arrange(folder(), test_fraction=0.2)
+    assert names(alone, "test") == names(arrange(folder(), folds=4, fold=3, test_fraction=0.2), "test")
+    assert names(alone, "train") < names(folder(), "train")  # the others stay where they were
+    assert names(alone, "val") < names(folder(), "val")
+
+
+def test_the_order_of_files_does_not_matter():
+    shuffled = {name: random.Random(0).sample(split, len(split)) for name, split in folder().splits.items()}
+    one, other = (
+        arrange(photos, folds=5, fold=2, test_fraction=0.1) for photos in (folder(), replace(folder(), splits=shuffled))
+    )
+    assert one.splits == other.splits
+
+
+def test_without_settings_the_folder_stays_as_it_is():
+    photos = folder()
+    assert arrange(photos) is photos and photos.arrangement is None
+
+
+def test_a_folders_own_test_part_is_kept():
+    photos = folder(test=(5, 5))
+    arranged = arrange(photos, folds=5, fold=0)
+    assert arranged.splits["test"] == photos.splits["test"]
+    with pytest.raises(HymtlError, match=r"data.test_fraction=0.2: .* has a test part of its own"):
+        arrange(photos, test_fraction=0.2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"folds": 9, "fold": 0}, "data.folds=9: class b has 8 photos .* at most 8"),
+        ({"test_fraction": 0.01}, "no photo of class a in test"),
+        ({"test_fraction": 0.95}, "no photo of class a in train"),
+    ],
+)
+def test_too_few_photos(options, message):
+    with pytest.raises(HymtlError, match=message):
+        arrange(folder((10, 6), (5, 2)), **options)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.folds=1", "data.fold=0"], "data.folds=1: expected null or a whole number of at least 2"),
+        (["data.folds=5"], "data.folds=5 with data.fold=null: give data.fold=0 to 4.*data.fold=0,1,2,3,4"),
+        (["data.folds=5", "data.fold=5"], "data.fold=5: give data.fold=0 to 4"),
+        (["data.fold=1"], "data.fold=1 is one of how many"),
+        (["data.test_fraction=1.0"], "data.test_fraction=1.0: expected a number from 0 to below 1"),
+        (["data.test_fraction=-0.1"], "data.test_fraction=-0.1: expected"),
+    ],
+)
+def test_settings_out_of_range(config, pictures, overrides, message):
+    with pytest.raises(HymtlError, match=message):
+        experiment.prepare(config("data=folder", f"data.root={pictures}", *overrides))
+
+
+def test_neither_seed_nor_strategy_moves_a_photo(config, pictures):
+    found = []
+    for words in (["strategy=scratch", "seed=0"], ["strategy=frozen", "seed=7"]):
+        cfg = config(
+            *words, "data=folder", f"data.root={pictures}", "backbone=garment_cnn", "data.resize=28",
+            "data.folds=3", "data.fold=1", "data.test_fraction=0.2", "trainer.accelerator=cpu",
+        )  # fmt: skip
+        found.append(experiment.prepare(cfg)[1].photos)
+    assert found[0].splits == found[1].splits
+    assert found[0].digest == read_folder(pictures).digest  # the photos are the same, whoever they are for
+
+
+def test_nothing_calibrates_on_test_photos(pictures):
+    arranged = arrange(read_folder(pictures), folds=3, fold=0, test_fraction=0.2)
+    reference = list(PhotoDataModule(arranged, Preprocessing(), workers=0).calibration_batches())
+    train = replace(arranged, splits={"train": arranged.splits["train"]})
+    alone = list(PhotoDataModule(train, Preprocessing(), workers=0).calibration_batches())
+    assert all(torch.equal(a, b) for a, b in zip(reference, alone, strict=True))
+    assert sum(map(len, alone)) == len(arranged.splits["train"])
