@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from hymtl import quantization_pt2e
 from hymtl.backbones import Backbone, Pretrained
 from hymtl.errors import check_choice
 from hymtl.network import Classifier
@@ -75,7 +76,7 @@ def held_batch_norms(body: nn.Module, batch_norm: str, backbone: Backbone) -> li
     check_choice("strategy.batch_norm", batch_norm, ("auto", "train", "eval"))
     if (backbone.batch_norm if batch_norm == "auto" else batch_norm) == "train":
         return []
-    kinds = nn.modules.batchnorm._BatchNorm
+    kinds = (nn.modules.batchnorm._BatchNorm, quantization_pt2e.BatchNorms)
     return [f"backbone.{name}" for name, module in body.named_modules() if isinstance(module, kinds)]
 
 

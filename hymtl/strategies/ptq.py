@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hymtl import quantization
 from hymtl.network import Classifier
 from hymtl.strategies.finetune import Finetune
+from hymtl.strategies.quantizer import choose_quantizer
 
 
 @dataclass
@@ -15,17 +15,19 @@ class PTQ(Finetune):
     """Finetuning, then post-training static quantization of the backbone, calibrated on training photos.
 
     Beside ``qat`` it shows what training with int8 rounding buys over rounding afterwards. The head stays
-    in float, as under ``qat``.
+    in float, as under ``qat``. ``quantizer``: see :func:`choose_quantizer`.
     """
 
     name = "ptq"
     quantizes = True
+    quantizer: str = "eager"
     engine: str = "auto"
 
     def __post_init__(self) -> None:
-        self.engine = quantization.choose_engine(self.engine)
+        self.engine = choose_quantizer(self.quantizer).choose_engine(self.engine)
 
     def finish(self, network: Classifier, calibration: Iterable[Tensor]) -> Classifier:
         network.hold_in_eval([])  # its batch norms are about to vanish into the convolutions
+        quantization = choose_quantizer(self.quantizer)
         network.backbone = quantization.post_training(network.backbone, self.engine, calibration)
         return network.eval()
