@@ -33,6 +33,8 @@ PICTURE = (3, 224, 224)
 _BATCH = {0: torch.export.Dim("batch", min=1, max=65536)}
 _BATCH_NORM = torch.ops.aten.batch_norm.default  # (x, weight, bias, mean, var, training, momentum, eps, cudnn)
 _TRAINING, _EPS = 5, 7  # which of its arguments
+# torchao draws example tensors; what is random after it (a head, say) must not depend on the quantizer.
+_keeping_random_state = torch.random.fork_rng(devices=[])
 
 # torch 2.15 wants a spelling of torchao 0.18 that only torchao can change.
 warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
@@ -169,6 +171,7 @@ class Int8(nn.Module):
         return self.__dict__ | {"_kernels": None}  # packed weights can be neither copied nor pickled
 
 
+@_keeping_random_state
 def prepare_calibration(backbone: nn.Module, engine: str, picture: tuple[int, ...] = PICTURE) -> Prepared:
     """Export a float backbone, fold its batch norms and put observers into the graph."""
     ao, graph = torchao(), _export(backbone.eval(), picture).module()
@@ -177,6 +180,7 @@ def prepare_calibration(backbone: nn.Module, engine: str, picture: tuple[int, ..
     return Prepared(_usual_modes(graph)).eval()
 
 
+@_keeping_random_state
 def prepare_qat(backbone: nn.Module, engine: str, reduce_range: bool, *, observe: bool = False) -> Prepared:
     """Export a float backbone and put fake-quant into the graph, on weights with batch norm folded in.
 
@@ -231,6 +235,7 @@ def untrained_int8(backbone: nn.Module, engine: str, size: int) -> Int8:
     return int8
 
 
+@_keeping_random_state
 def lower(graph: GraphModule, picture: tuple[int, ...]) -> GraphModule:
     """The reference graph as oneDNN's int8 operations, for pictures (N, *picture) of any N.
 
@@ -278,6 +283,7 @@ def _restore_batch_norms(graph: GraphModule, literals: dict[str, tuple]) -> None
     graph.recompile()
 
 
+@_keeping_random_state
 def _int8(graph: GraphModule, engine: str) -> Int8:
     """Convert a prepared graph, in place."""
     for node in _batch_norms(graph):

@@ -59,6 +59,11 @@ def test_errors_name_the_setting_and_a_remedy(torchao):
         transferred("quantized", source="official")
 
 
+def test_a_seed_gives_quantized_the_same_head_whatever_the_quantizer(torchao):
+    heads = [transferred("quantized", quantizer=quantizer)[1].head[1].weight for quantizer in ("eager", "pt2e")]
+    assert torch.equal(*heads)
+
+
 def test_an_exported_graph_sees_pictures_of_the_size_that_every_backbone_has(torchao):
     from hymtl.quantization_pt2e import PICTURE
 
@@ -132,7 +137,7 @@ def test_onednn_kernels_compute_what_the_reference_graph_says(torchao):
 def test_qat_trains_observes_in_training_alone_and_deploys_what_it_scored(torchao, tmp_path):
     recipe, network = transferred("qat", engine="reference", batch_norm="train")
     network.train()
-    pictures = torch.randn(4, 3, 224, 224)
+    pictures = torch.randn(2, 3, 224, 224)
     with recipe.training(network):
         network(pictures).square().mean().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
