@@ -115,7 +115,7 @@ def test_ptq_finetunes_in_float_and_its_int8_artifact_loads_bit_for_bit(torchao,
     deployed = recipe.finish(network, [torch.randn(2, 3, 224, 224)])
     kinds = [value.dtype for name, value in deployed.state_dict().items() if name.startswith("backbone.")]
     assert kinds.count(torch.int8) == 20  # resnet18's convolutions
-    artifact.save(tmp_path, deployed, hparams(recipe))
+    artifact.save(tmp_path, deployed, hparams(recipe), {})
     assert (tmp_path / artifact.WEIGHTS).stat().st_size < 0.26 * float_bytes
     assert torch.equal(artifact.load(tmp_path).network(pictures), deployed(pictures))
 
@@ -171,7 +171,7 @@ def test_qat_trains_observes_in_training_alone_and_deploys_what_it_scored(torcha
     deployed = recipe.finish(network, [])
     assert not changed(before, network.state_dict())
     assert nn.functional.cosine_similarity(deployed.backbone(pictures), network.backbone(pictures)).min() > 0.99
-    artifact.save(tmp_path, deployed, hparams(recipe))
+    artifact.save(tmp_path, deployed, hparams(recipe), {})
     assert torch.equal(artifact.load(tmp_path).network(pictures), deployed(pictures))
 
 
