@@ -1,6 +1,8 @@
 """The LightningDataModule over a folder of photos."""
 
 from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 import torch
@@ -14,6 +16,9 @@ from hymtl.data.loader import ThreadedLoader, available_cores
 from hymtl.data.photos import PhotoFolder
 from hymtl.errors import HymtlError
 
+if TYPE_CHECKING:
+    from hymtl.features import Features
+
 
 class PhotoDataModule(pl.LightningDataModule):
     """Batches of (pictures, labels): normalized float32 (N, 3, size, size) and int64 (N).
@@ -23,6 +28,8 @@ class PhotoDataModule(pl.LightningDataModule):
     the batches. ``views`` is the number of augmented views of a photo that epochs cycle through, None for
     a new one each epoch. Pictures, as far as they can be prepared once, are kept in ``cache_gb`` gigabytes
     of memory; those that find no room there are decoded each time.
+
+    While ``features`` is set, the three loaders give batches of (features (N, F), labels) of the same photos instead.
     """
 
     def __init__(
@@ -49,20 +56,18 @@ class PhotoDataModule(pl.LightningDataModule):
         self.workers = _auto_workers() if workers == "auto" else int(workers)
         self._budget = cache_gb * 1e9  # bytes of memory left for pictures
         self._datasets: dict[str, PhotoDataset] = {}
-
-    def setup(self, stage: str | None = None) -> None:
-        """Prepare what fits into memory; the loaders call it themselves when it was not called yet."""
-        self.dataset("val"), self.dataset("train")
+        self.features: Features | None = None
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader("train", shuffle=True)
+        return (self.features.loader if self.features else self.pictures)("train", shuffle=True)
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader("val")
+        return (self.features.loader if self.features else self.pictures)("val")
 
     def test_dataloader(self) -> DataLoader:
         """Pictures that nothing selects on: ``test/`` where there is one, else the validation photos again."""
-        return self._loader("test" if "test" in self.photos.splits else "val")
+        split = "test" if "test" in self.photos.splits else "val"
+        return (self.features.loader if self.features else self.pictures)(split)
 
     def calibration_batches(self, count: int = 64) -> Iterator[Tensor]:
         """``count`` training pictures, evenly over the classes in expectation, without augmentation."""
@@ -78,23 +83,37 @@ class PhotoDataModule(pl.LightningDataModule):
         """The pictures of a split as the network sees them, but uint8."""
         if split not in self._datasets:
             self._datasets[split] = PhotoDataset(self.photos.splits[split], self._recipes[split], self.seed)
-            self._budget -= self._datasets[split].keep(self._budget, available_cores())
         return self._datasets[split]
 
-    def _loader(self, split: str, shuffle: bool = False) -> DataLoader:
+    def first_batch(self, split: str) -> tuple[Tensor, Tensor]:
+        """The first batch of (pictures, labels) of the first epoch, without preparing any more."""
         dataset = self.dataset(split)
+        keys = islice(self.sampler(split, shuffle=split == "train"), self.batch_size)
+        return self._collate([dataset[key] for key in keys])
+
+    def augments(self, split: str) -> bool:
+        """Whether the pictures of a split differ from view to view."""
+        return self._recipes[split].augment is not None
+
+    def pictures(self, split: str, *, batch_size: int | None = None, shuffle: bool = False) -> DataLoader:
+        """Batches of (pictures, labels) of a split; it prepares and keeps what finds room in memory."""
+        dataset = self.dataset(split)
+        self._budget -= dataset.keep(self._budget, available_cores())
         return ThreadedLoader(
             dataset,
-            batch_size=self.batch_size,
-            sampler=EpochSampler(
-                len(dataset), self.seed, shuffle=shuffle, views=self.views if split == "train" else None
-            ),
+            batch_size=batch_size or self.batch_size,
+            sampler=self.sampler(split, shuffle=shuffle),
             collate_fn=self._collate,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else every epoch of loading draws from the network's random state
         )
+
+    def sampler(self, split: str, *, shuffle: bool) -> EpochSampler:
+        """The order of a split's photos, and which view of each."""
+        views = self.views if split == "train" else None
+        return EpochSampler(len(self.photos.splits[split]), self.seed, shuffle=shuffle, views=views)
 
     def _collate(self, items: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
         pictures, labels = zip(*items, strict=True)

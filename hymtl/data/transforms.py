@@ -57,7 +57,9 @@ def evaluation(preprocessing: Preprocessing, resize: int) -> Recipe:
 # which threads would have to take turns at. These draw the very same numbers from a generator.
 
 
-def _random_resized_crop(picture: Tensor, generator: Generator, *, size: int, interpolation: InterpolationMode) -> Tensor:
+def _random_resized_crop(
+    picture: Tensor, generator: Generator, *, size: int, interpolation: InterpolationMode
+) -> Tensor:
     box = _random_box(*picture.shape[-2:], generator)
     crop = F.resized_crop(picture, *box, size=[size, size], interpolation=interpolation)
     return _random_flip(crop, generator)

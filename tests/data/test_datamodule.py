@@ -127,7 +127,7 @@ def test_views_come_around_again_in_another_order(pictures):
 def test_pictures_are_kept_as_far_as_memory_goes_and_prepared_once(pictures):
     module = datamodule(pictures, augmentation="random_crop", resize=224, cache_gb=0.005)  # of 7 MB
     decoded = count_decoding(module)
-    module.setup()
+    module.val_dataloader(), module.train_dataloader()
     for number in range(2):
         epoch(module.val_dataloader(), number)
     assert decoded["val"] == 12  # they come first, and there is room for them
@@ -203,7 +203,7 @@ def test_a_broken_picture_is_named(pictures, tmp_path):
     copy = shutil.copytree(pictures, tmp_path / "copy")
     (copy / "train" / "ants" / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(HymtlError, match="broken.jpg cannot be read as a picture"):
-        datamodule(copy).setup()
+        datamodule(copy).train_dataloader()
 
 
 def test_grey_and_transparent_pictures_become_rgb(pictures, tmp_path):
