@@ -32,3 +32,9 @@ def check_epochs(setting: str, value: object) -> None:
     """Raise a ``HymtlError`` that names ``setting`` unless ``value`` is a number of epochs, or None for never."""
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
         raise HymtlError(f"{setting}={value}: expected a whole number of epochs, or null for never.")
+
+
+def check_views(views: object) -> None:
+    """Raise a ``HymtlError`` unless ``views`` is a number of augmented views, or None for a new one each epoch."""
+    if views is not None and (not isinstance(views, int) or isinstance(views, bool) or views < 1):
+        raise HymtlError(f"strategy.views={views}: expected a whole number of at least 1, or null.")

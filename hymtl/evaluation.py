@@ -33,9 +33,9 @@ class Score:
 
 @torch.no_grad()
 def score(network: Classifier, batches: Iterable[tuple[Tensor, Tensor]]) -> Score:
-    """Run a network in eval mode, on the CPU, over batches of (pictures, labels)."""
+    """Run a network in eval mode, on the CPU, over batches of (pictures or their features, labels)."""
     network.eval()
-    features, labels = zip(*((network.backbone(pictures), labels) for pictures, labels in batches), strict=True)
+    features, labels = zip(*((network.features(inputs), labels) for inputs, labels in batches), strict=True)
     return Score(torch.cat(features), network.head(torch.cat(features)), torch.cat(labels))
 
 

@@ -17,6 +17,7 @@ from hymtl.module import TransferModule
 from hymtl.strategies import Strategy
 
 SPLIT = ("folds", "fold", "test_fraction")  # the settings of data that say who trains, validates and tests
+NOT_LOADED = ("source", "root", "features_gb", *SPLIT)  # settings of data that are no business of the loaders
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def prepare(cfg: DictConfig) -> tuple[TransferModule, PhotoDataModule, pl.Traine
             f"backbone={pretrained.backbone.name} cannot be quantized. Use strategy=scratch, or another backbone."
         )
 
-    datamodule = _datamodule(cfg, photos, pretrained)
+    datamodule = _datamodule(cfg, strategy, photos, pretrained)
     network = strategy.transfer(pretrained, len(photos.classes), datamodule.calibration_batches())
     module = TransferModule(
         pretrained.backbone.name,
@@ -96,9 +97,9 @@ def _announce(photos: PhotoFolder, pretrained: Pretrained) -> None:
     log.info("backbone  %s, weights %s, sha256 %.12s", pretrained.backbone.name, pretrained.weights, pretrained.digest)
 
 
-def _datamodule(cfg: DictConfig, photos: PhotoFolder, pretrained: Pretrained) -> PhotoDataModule:
-    loader = {key: value for key, value in cfg.data.items() if key not in ("source", "root", *SPLIT)}
-    return PhotoDataModule(photos, pretrained.backbone.preprocessing, seed=cfg.seed, **loader)
+def _datamodule(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, pretrained: Pretrained) -> PhotoDataModule:
+    loader = {key: value for key, value in cfg.data.items() if key not in NOT_LOADED}
+    return PhotoDataModule(photos, pretrained.backbone.preprocessing, views=strategy.views, seed=cfg.seed, **loader)
 
 
 def _trainer(cfg: DictConfig, strategy: Strategy) -> pl.Trainer:

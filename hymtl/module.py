@@ -59,9 +59,9 @@ class TransferModule(pl.LightningModule):
             {f"{stage}_acc": MulticlassAccuracy(len(classes), average="micro") for stage in ("train", "val", "test")}
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Normalized pictures (N, 3, H, W) to logits (N, classes)."""
-        return self.network(pictures)
+    def forward(self, batch: Tensor) -> Tensor:
+        """Normalized pictures (N, 3, H, W), or the backbone's features of them (N, F), to logits (N, classes)."""
+        return self.network(batch)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         with self.strategy.training(self.network):
@@ -78,8 +78,8 @@ class TransferModule(pl.LightningModule):
         return self(batch[0]).softmax(dim=1)
 
     def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> Tensor:
-        pictures, labels = batch
-        logits = self(pictures)
+        inputs, labels = batch
+        logits = self(inputs)
         loss = F.cross_entropy(logits, labels)
         accuracy = self.accuracy[f"{stage}_acc"]
         accuracy(logits, labels)

@@ -12,6 +12,8 @@ warnings.filterwarnings("ignore", message="Found .* module.s. in eval mode")
 class Classifier(nn.Module):
     """Pictures (N, 3, H, W), normalized, float32, to logits (N, classes), float32.
 
+    What the backbone made of pictures already, features (N, F), goes to the head as it is.
+
     The modules named ``in_eval`` stay in eval mode even while the rest trains. What is frozen needs that
     beside ``requires_grad=False``: in train mode its batch norm would go on moving its running statistics,
     and the frozen features would drift (Lightning #13902).
@@ -28,8 +30,12 @@ class Classifier(nn.Module):
         self._in_eval = list(names)
         self.train(self.training)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.head(self.backbone(pictures))
+    def forward(self, batch: Tensor) -> Tensor:
+        return self.head(self.features(batch))
+
+    def features(self, batch: Tensor) -> Tensor:
+        """Features (N, F) of a batch of pictures, or the batch itself where it is features."""
+        return batch if batch.ndim == 2 else self.backbone(batch)
 
     def train(self, mode: bool = True) -> "Classifier":
         super().train(mode)

@@ -36,7 +36,7 @@ class Predictor:
     def __init__(self, loaded: Artifact) -> None:
         self.artifact = loaded
         self.classes = loaded.classes
-        self._transform = transforms.evaluation(loaded.preprocessing, loaded.resize)
+        self._transform = transforms.evaluation(loaded.preprocessing, loaded.resize).once
 
     def __call__(self, pictures: Picture | Sequence[Picture]) -> Prediction | list[Prediction]:
         """Classify one picture, or a list or batch of them.

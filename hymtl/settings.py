@@ -23,6 +23,7 @@ _RULES = {
     "data.fold": ("null or a whole number of at least 0", lambda v: v is None or _whole(0)[1](v)),
     "data.test_fraction": ("a number from 0 to below 1", lambda v: isinstance(v, int | float) and 0 <= v < 1),
     "data.cache_gb": ("a number of gigabytes", lambda v: isinstance(v, int | float) and v >= 0),
+    "data.features_gb": ("a number of gigabytes", lambda v: isinstance(v, int | float) and v >= 0),
 }
 
 

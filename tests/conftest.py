@@ -45,8 +45,12 @@ def _asset(name: str) -> Path:
 
 
 @pytest.fixture
-def config(tmp_path):
-    """Compose conf/config.yaml with command-line overrides, as train.py does, for a run in ``tmp_path``."""
+def config(tmp_path, monkeypatch):
+    """Compose conf/config.yaml with command-line overrides, as train.py does, for a run in ``tmp_path``.
+
+    What hymtl keeps from run to run, it keeps there too.
+    """
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
 
     def composed(*overrides: str) -> DictConfig:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_only
+from torch.utils.data import DataLoader
 
 from hymtl import artifact, backbones, evaluation, fidelity, strategies
 from hymtl.data import PhotoDataModule
@@ -51,10 +52,10 @@ class ConvertBest(pl.Callback):
         self.score = evaluation.score(network, data.val_dataloader())
         if "test" in data.photos.splits:
             self.test_score = evaluation.score(network, data.test_dataloader())
-        self.latency = evaluation.latency(network, next(iter(data.val_dataloader()))[0][:1])
+        self.latency = evaluation.latency(network, data.first_batch("val")[0][:1])
 
     def _compare(self, references: dict[str, Classifier], int8: Classifier, data: PhotoDataModule) -> None:
-        self.before = {name: evaluation.score(network, data.val_dataloader()) for name, network in references.items()}
+        self.before = {name: evaluation.score(network, _val(data, network)) for name, network in references.items()}
         self.cost = fidelity.cost(
             {**self.before, "int8": self.score}, [photo.name for photo in data.photos.splits["val"]]
         )
@@ -79,3 +80,8 @@ class ConvertBest(pl.Callback):
         buffer = io.BytesIO()
         torch.save(network.state_dict(), buffer)
         return {"float": buffer.getbuffer().nbytes, "int8": saved}
+
+
+def _val(data: PhotoDataModule, network: Classifier) -> DataLoader:
+    """Validation batches for a network with a backbone of its own."""
+    return data.features.by(network.backbone).loader("val") if data.features else data.val_dataloader()

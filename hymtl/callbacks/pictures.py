@@ -63,7 +63,7 @@ class Pictures(pl.Callback):
                 [notes.get(index, "") for index in indices.tolist()],
             )
 
-        pictures, labels = next(iter(data.train_dataloader()))
+        pictures, labels = data.first_batch("train")
         pictures, labels = pictures[:GRID], labels[:GRID]
         matrix = multiclass_confusion_matrix(guesses, score.labels, num_classes=len(classes))
         best_epoch = trainer.checkpoint_callback.best_epoch
@@ -96,7 +96,7 @@ def _flips(convert: ConvertBest, classes: list[str]) -> dict[int, str]:
 
 def _photos(data: PhotoDataModule, indices: Tensor) -> Tensor:
     """Validation pictures as the network saw them, but uint8 (N, C, size, size)."""
-    dataset = data.val_dataloader().dataset
+    dataset = data.dataset("val")
     if not len(indices):
         return torch.empty(0, 3, 1, 1, dtype=torch.uint8)
     return torch.stack([dataset[0, index][0] for index in indices.tolist()])

@@ -1,9 +1,8 @@
 """The LightningDataModule over a folder of photos."""
 
-import logging
-import os
 from collections.abc import Iterator
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 import torch
@@ -13,18 +12,24 @@ from torch.utils.data import DataLoader
 from hymtl.backbones import Preprocessing
 from hymtl.data import transforms
 from hymtl.data.dataset import EpochSampler, PhotoDataset, mix
+from hymtl.data.loader import ThreadedLoader, available_cores
 from hymtl.data.photos import PhotoFolder
 from hymtl.errors import HymtlError
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from hymtl.features import Features
 
 
 class PhotoDataModule(pl.LightningDataModule):
     """Batches of (pictures, labels): normalized float32 (N, 3, size, size) and int64 (N).
 
     ``batch_size`` is per device. ``augmentation`` and ``resize`` are the recipe's, see
-    :mod:`hymtl.data.transforms`. ``workers`` is a number of processes or ``"auto"``. Pictures are decoded
-    once and kept in memory as long as that takes at most ``cache_gb`` gigabytes.
+    :mod:`hymtl.data.transforms`. ``workers`` is a number of processes or ``"auto"``; without any, threads prepare
+    the batches. ``views`` is the number of augmented views of a photo that epochs cycle through, None for
+    a new one each epoch. Pictures, as far as they can be prepared once, are kept in ``cache_gb`` gigabytes
+    of memory; those that find no room there are decoded each time.
+
+    While ``features`` is set, the three loaders give batches of (features (N, F), labels) of the same photos instead.
     """
 
     def __init__(
@@ -37,55 +42,67 @@ class PhotoDataModule(pl.LightningDataModule):
         resize: int = 256,
         workers: int | str = "auto",
         cache_gb: float = 2.0,
+        views: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.photos, self.preprocessing, self.batch_size, self.seed = photos, preprocessing, batch_size, seed
+        self.augmentation, self.resize, self.views = augmentation, resize, views
         if resize < preprocessing.size:
             raise HymtlError(f"data.resize={resize} is less than the {preprocessing.size} pixels the network sees.")
         evaluation = transforms.evaluation(preprocessing, resize)
-        self._transforms = {
-            "train": transforms.training(preprocessing, augmentation, resize),
-            "val": evaluation,
-            "test": evaluation,
-            "calibration": evaluation,
-        }
+        training = transforms.training(preprocessing, augmentation, resize)
+        self._recipes = {"train": training, "val": evaluation, "test": evaluation}
         self.workers = _auto_workers() if workers == "auto" else int(workers)
-        self._cache_bytes = cache_gb * 1e9
+        self._budget = cache_gb * 1e9  # bytes of memory left for pictures
         self._datasets: dict[str, PhotoDataset] = {}
-
-    def setup(self, stage: str | None = None) -> None:
-        """Decode what fits into memory; the loaders call it themselves when it was not called yet."""
-        self._dataset("train"), self._dataset("val")
+        self.features: Features | None = None
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader("train", shuffle=True)
+        return (self.features.loader if self.features else self.pictures)("train", shuffle=True)
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader("val")
+        return (self.features.loader if self.features else self.pictures)("val")
 
     def test_dataloader(self) -> DataLoader:
         """Pictures that nothing selects on: ``test/`` where there is one, else the validation photos again."""
-        return self._loader("test" if "test" in self.photos.splits else "val")
+        split = "test" if "test" in self.photos.splits else "val"
+        return (self.features.loader if self.features else self.pictures)(split)
 
     def calibration_batches(self, count: int = 64) -> Iterator[Tensor]:
         """``count`` training pictures, evenly over the classes in expectation, without augmentation."""
         photos = self.photos.splits["train"]
         generator = torch.Generator().manual_seed(mix(self.seed))
         chosen = torch.randperm(len(photos), generator=generator)[:count].tolist()
-        dataset = PhotoDataset(
-            [photos[index] for index in chosen], self._transforms["calibration"], self.seed, cache=False, threads=1
-        )
+        dataset = PhotoDataset([photos[index] for index in chosen], self._recipes["val"], self.seed)
         for start in range(0, len(dataset), 16):
             pictures, _ = self._collate([dataset[0, i] for i in range(start, min(start + 16, len(dataset)))])
             yield pictures
 
-    def _loader(self, split: str, shuffle: bool = False) -> DataLoader:
-        dataset = self._dataset(split)
-        return DataLoader(
+    def dataset(self, split: str) -> PhotoDataset:
+        """The pictures of a split as the network sees them, but uint8."""
+        if split not in self._datasets:
+            self._datasets[split] = PhotoDataset(self.photos.splits[split], self._recipes[split], self.seed)
+        return self._datasets[split]
+
+    def first_batch(self, split: str) -> tuple[Tensor, Tensor]:
+        """The first batch of (pictures, labels) of the first epoch, without preparing any more."""
+        dataset = self.dataset(split)
+        keys = islice(self.sampler(split, shuffle=split == "train"), self.batch_size)
+        return self._collate([dataset[key] for key in keys])
+
+    def augments(self, split: str) -> bool:
+        """Whether the pictures of a split differ from view to view."""
+        return self._recipes[split].augment is not None
+
+    def pictures(self, split: str, *, batch_size: int | None = None, shuffle: bool = False) -> DataLoader:
+        """Batches of (pictures, labels) of a split; it prepares and keeps what finds room in memory."""
+        dataset = self.dataset(split)
+        self._budget -= dataset.keep(self._budget, available_cores())
+        return ThreadedLoader(
             dataset,
-            batch_size=self.batch_size,
-            sampler=EpochSampler(len(dataset), self.seed, shuffle=shuffle),
+            batch_size=batch_size or self.batch_size,
+            sampler=self.sampler(split, shuffle=shuffle),
             collate_fn=self._collate,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
@@ -93,23 +110,14 @@ class PhotoDataModule(pl.LightningDataModule):
             generator=torch.Generator(),  # else every epoch of loading draws from the network's random state
         )
 
-    def _dataset(self, split: str) -> PhotoDataset:
-        if split not in self._datasets:
-            photos = self.photos.splits[split]
-            fits = self.photos.decoded_bytes <= self._cache_bytes
-            self._datasets[split] = PhotoDataset(
-                photos, self._transforms[split], self.seed, cache=fits, threads=available_cores()
-            )
-        return self._datasets[split]
+    def sampler(self, split: str, *, shuffle: bool) -> EpochSampler:
+        """The order of a split's photos, and which view of each."""
+        views = self.views if split == "train" else None
+        return EpochSampler(len(self.photos.splits[split]), self.seed, shuffle=shuffle, views=views)
 
     def _collate(self, items: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
         pictures, labels = zip(*items, strict=True)
         return transforms.normalize(torch.stack(pictures), self.preprocessing), torch.tensor(labels)
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which under a cluster's scheduler are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _auto_workers() -> int:

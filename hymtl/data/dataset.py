@@ -1,4 +1,4 @@
-"""A split as a PyTorch dataset: decoded once, augmented by (seed, epoch, index)."""
+"""A split as a PyTorch dataset: what is fixed computed once, what is random drawn by (seed, view, index)."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,41 +7,61 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
-from torchvision.transforms import v2
 
 from hymtl.data.photos import Photo
+from hymtl.data.transforms import Recipe
+
+CHUNK = 64  # photos decoded before looking again at how much memory is left
 
 
 class PhotoDataset(Dataset):
-    """Items are (uint8 picture (3, size, size), label); keys are (epoch, index), as :class:`EpochSampler` gives.
+    """Items are (uint8 picture (C, size, size), label); keys are (view, index), as :class:`EpochSampler` gives.
 
-    What is drawn at random for an item depends on (seed, epoch, index) alone, so neither the number of
-    workers nor resuming changes a run. With ``cache`` every picture is decoded once, now, into memory.
+    What is drawn at random for an item depends on (seed, view, index) alone, so neither the number of
+    workers or threads nor resuming changes a run.
     """
 
-    def __init__(self, photos: list[Photo], transform: v2.Transform, seed: int, *, cache: bool, threads: int) -> None:
-        self.photos, self.transform, self.seed = photos, transform, seed
-        self._decoded: list[Tensor] | None = None
-        if cache:
-            with ThreadPoolExecutor(threads) as pool:
-                self._decoded = list(pool.map(lambda photo: photo.decode(), photos))
+    def __init__(self, photos: list[Photo], recipe: Recipe, seed: int) -> None:
+        self.photos, self.recipe, self.seed = photos, recipe, seed
+        self._kept: list[Tensor] = []  # of the first photos, as many as :meth:`keep` found room for
+
+    def keep(self, budget: float, threads: int) -> int:
+        """Decode and prepare the photos, as many as go into ``budget`` bytes of memory; returns the bytes taken."""
+        taken = 0
+        with ThreadPoolExecutor(threads) as pool:
+            while taken < budget and len(self._kept) < len(self.photos):
+                start = len(self._kept)
+                prepared = list(pool.map(self._prepare, range(start, min(start + CHUNK, len(self.photos)))))
+                taken += sum(picture.numel() for picture in prepared)
+                if taken <= budget:
+                    self._kept += prepared
+        return taken
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
-        epoch, index = key
-        picture = self._decoded[index] if self._decoded else self.photos[index].decode()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix(self.seed, epoch, index))
-            return self.transform(picture), self.photos[index].label
+        view, index = key
+        picture = self._kept[index] if index < len(self._kept) else self._prepare(index)
+        if self.recipe.augment is not None:
+            generator = torch.Generator().manual_seed(mix(self.seed, view, index))
+            picture = self.recipe.augment(picture, generator)
+        return picture, self.photos[index].label
+
+    def _prepare(self, index: int) -> Tensor:
+        picture = self.recipe.once(self.photos[index].decode())
+        whole = picture.untyped_storage().nbytes() == picture.numel()
+        return picture if whole else picture.clone()  # a crop would keep all it was cut from
 
 
 class EpochSampler(Sampler):
-    """Yields (epoch, index), shuffled anew by (seed, epoch) where ``shuffle``; Lightning calls ``set_epoch``."""
+    """Yields (view, index), shuffled anew by (seed, epoch) where ``shuffle``; Lightning calls ``set_epoch``.
 
-    def __init__(self, size: int, seed: int, *, shuffle: bool) -> None:
-        self.size, self.seed, self.shuffle = size, seed, shuffle
+    Every epoch is a view of its own, or, with ``views``, one of so many that come around again.
+    """
+
+    def __init__(self, size: int, seed: int, *, shuffle: bool, views: int | None = None) -> None:
+        self.size, self.seed, self.shuffle, self.views = size, seed, shuffle, views
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -55,7 +75,8 @@ class EpochSampler(Sampler):
         if self.shuffle:
             generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
             order = torch.randperm(self.size, generator=generator).tolist()
-        return ((self.epoch, index) for index in order)
+        view = self.epoch % self.views if self.views else self.epoch
+        return ((view, index) for index in order)
 
 
 def mix(*numbers: int) -> int:

@@ -29,10 +29,6 @@ class Garment:
         """The picture, grey, uint8 (1, 28, 28)."""
         return self.pixels[None]
 
-    def decoded_bytes(self) -> int:
-        """Memory that the picture takes, in bytes."""
-        return self.pixels.numel()
-
 
 def find_fashion_mnist(root: Path) -> PhotoFolder:
     """The dataset below ``root`` (torchvision's layout, ``FashionMNIST/raw/``), downloaded there if need be.

@@ -41,14 +41,6 @@ class Photo:
         except _UNREADABLE as error:
             raise HymtlError(f"{self.file} cannot be read as a picture: {error}. Mend or remove it.") from error
 
-    def decoded_bytes(self) -> int:
-        """Memory that the decoded picture takes, from the file's header; 0 where that cannot be read."""
-        try:
-            with Image.open(self.file) as image:
-                return image.width * image.height * 3
-        except _UNREADABLE:
-            return 0  # decode() names the file
-
 
 @dataclass
 class PhotoFolder:
@@ -69,15 +61,14 @@ class PhotoFolder:
     @cached_property
     def digest(self) -> str:
         """sha256, in hex, over the names and the bytes of all pictures: two datasets of one digest are one."""
-        whole = hashlib.sha256()
-        for photo in sorted((p for split in self.splits.values() for p in split), key=lambda p: p.name):
-            whole.update(f"{photo.name}\0{hashlib.sha256(photo.content()).hexdigest()}\n".encode())
-        return whole.hexdigest()
+        lines = [f"{name}\0{digest}\n" for name, digest in sorted(self.digests.items())]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @cached_property
-    def decoded_bytes(self) -> int:
-        """Memory that all pictures take once decoded."""
-        return sum(photo.decoded_bytes() for split in self.splits.values() for photo in split)
+    def digests(self) -> dict[str, str]:
+        """sha256, in hex, of each picture's bytes, by its name."""
+        photos = [photo for split in self.splits.values() for photo in split]
+        return {photo.name: hashlib.sha256(photo.content()).hexdigest() for photo in photos}
 
     @property
     def record(self) -> dict:

@@ -3,9 +3,15 @@
 Pictures are uint8 tensors (C, H, W) until :func:`normalize` makes a batch float.
 """
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2 import functional as F
 
 from hymtl.backbones import Preprocessing
 from hymtl.errors import check_choice
@@ -13,26 +19,78 @@ from hymtl.errors import check_choice
 AUGMENTATIONS = ("random_resized_crop", "random_crop", "none")
 
 
-def training(preprocessing: Preprocessing, augmentation: str, resize: int) -> v2.Transform:
-    """uint8 (C, H, W) to uint8 (C', size, size), differently each time.
+@dataclass(frozen=True)
+class Recipe:
+    """From a decoded picture, uint8 (C, H, W), to uint8 (C', size, size): what can be done once, then what cannot.
+
+    ``augment`` draws from the generator it is given and from nothing else, so several threads may call it at a time;
+    None where nothing is left to chance.
+    """
+
+    once: Callable[[Tensor], Tensor]
+    augment: Callable[[Tensor, Generator], Tensor] | None = None
+
+
+def training(preprocessing: Preprocessing, augmentation: str, resize: int) -> Recipe:
+    """Different each time.
 
     ``random_resized_crop`` is the transfer learning tutorial's recipe (a crop of 8 to 100 % of the area,
     scaled to size, flipped half the time); ``random_crop`` the quantized tutorial's (shorter side scaled to
     ``resize``, a crop of size, flipped half the time); ``none`` is :func:`evaluation`.
     """
     check_choice("data.augmentation", augmentation, AUGMENTATIONS)
+    colour, size = _colour(preprocessing), preprocessing.size
     if augmentation == "none":
         return evaluation(preprocessing, resize)
     if augmentation == "random_resized_crop":
-        crop: list = [v2.RandomResizedCrop(preprocessing.size, interpolation=_interpolation(preprocessing))]
-    else:
-        crop = [_shorter_side(preprocessing, resize), v2.RandomCrop(preprocessing.size)]
-    return v2.Compose([_colour(preprocessing), *crop, v2.RandomHorizontalFlip()])
+        return Recipe(colour, partial(_random_resized_crop, size=size, interpolation=_interpolation(preprocessing)))
+    return Recipe(v2.Compose([colour, _shorter_side(preprocessing, resize)]), partial(_random_crop, size=size))
 
 
-def evaluation(preprocessing: Preprocessing, resize: int) -> v2.Transform:
-    """uint8 (C, H, W) to uint8 (C', size, size): shorter side scaled to ``resize`` pixels, centre crop."""
-    return v2.Compose([_colour(preprocessing), _shorter_side(preprocessing, resize), v2.CenterCrop(preprocessing.size)])
+def evaluation(preprocessing: Preprocessing, resize: int) -> Recipe:
+    """Shorter side scaled to ``resize`` pixels, centre crop."""
+    once = v2.Compose([_colour(preprocessing), _shorter_side(preprocessing, resize), v2.CenterCrop(preprocessing.size)])
+    return Recipe(once)
+
+
+# torchvision's RandomResizedCrop, RandomCrop and RandomHorizontalFlip draw from torch's one global random state,
+# which threads would have to take turns at. These draw the very same numbers from a generator.
+
+
+def _random_resized_crop(
+    picture: Tensor, generator: Generator, *, size: int, interpolation: InterpolationMode
+) -> Tensor:
+    box = _random_box(*picture.shape[-2:], generator)
+    crop = F.resized_crop(picture, *box, size=[size, size], interpolation=interpolation)
+    return _random_flip(crop, generator)
+
+
+def _random_box(height: int, width: int, generator: Generator) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a box with 8 to 100 % of the area and sides of 3:4 to 4:3."""
+    log_ratio = torch.log(torch.tensor((3 / 4, 4 / 3)))
+    for _ in range(10):
+        area = height * width * torch.empty(1).uniform_(0.08, 1.0, generator=generator).item()
+        ratio = torch.exp(torch.empty(1).uniform_(*log_ratio.tolist(), generator=generator)).item()
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            return _random_int(height - h, generator), _random_int(width - w, generator), h, w
+    # A picture so long or so high that no box fitted: as much of its middle as the ratios allow.
+    w, h = min(width, round(height * 4 / 3)), min(height, round(width / (3 / 4)))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def _random_crop(picture: Tensor, generator: Generator, *, size: int) -> Tensor:
+    # Where there is only one place for the crop, torchvision draws nothing.
+    top, left = (_random_int(side - size, generator) if side > size else 0 for side in picture.shape[-2:])
+    return _random_flip(F.crop(picture, top, left, size, size), generator)
+
+
+def _random_flip(picture: Tensor, generator: Generator) -> Tensor:
+    return picture.flip(-1) if torch.rand(1, generator=generator) < 0.5 else picture
+
+
+def _random_int(largest: int, generator: Generator) -> int:
+    return int(torch.randint(0, largest + 1, size=(1,), generator=generator))
 
 
 def normalize(pictures: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -23,6 +23,8 @@ class Strategy:
     name: ClassVar[str]
     quantizes: ClassVar[bool] = False  # the deployed network is int8
     cpu_only: ClassVar[bool] = False  # already while it trains
+    # Augmented views of a photo that epochs cycle through; None: a new one each epoch.
+    views: ClassVar[int | None] = None
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:
         """The network as it trains, with random weights: the architecture that a checkpoint loads into."""
@@ -43,6 +45,13 @@ class Strategy:
 
     def start_epoch(self, network: Classifier, epoch: int) -> None:
         """Called before each training epoch (from 0), after a resume too."""
+
+    def fixed_backbone(self, network: Classifier) -> nn.Module | None:
+        """What gives the features of a backbone that fitting leaves as it is; None where it does not.
+
+        In eval mode; not necessarily the backbone itself, but to be left as it is like one.
+        """
+        return None
 
     def parameter_groups(self, network: Classifier) -> list[dict]:
         """What the optimizer gets; a group's own ``lr`` wins over ``optim.lr``."""

@@ -1,11 +1,13 @@
 """Frozen: the backbone stays as it is, a new head is trained on its features."""
 
+import copy
 from dataclasses import dataclass
 
 from torch import nn
 
+from hymtl import quantization
 from hymtl.backbones import Backbone
-from hymtl.errors import check_choice
+from hymtl.errors import check_choice, check_views
 from hymtl.network import Classifier
 from hymtl.strategies.base import Strategy, freeze
 
@@ -16,19 +18,27 @@ class Frozen(Strategy):
 
     ``batch_norm`` is ``"eval"`` (the backbone's running statistics stay those of its pretraining) or
     ``"moving"`` (they go on moving with the training pictures, as in the tutorial, which puts the whole
-    network in train mode).
+    network in train mode). ``views``: see :class:`Strategy`.
 
     Source: PyTorch's transfer learning tutorial, "ConvNet as fixed feature extractor".
     """
 
     name = "frozen"
     batch_norm: str = "eval"
+    views: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("strategy.batch_norm", self.batch_norm, ("eval", "moving"))
+        check_views(self.views)
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:
         body = backbone.build()
         freeze(body)
         head = nn.Linear(backbone.features, classes)
         return Classifier(body, head, in_eval=["backbone"] if self.batch_norm == "eval" else [])
+
+    def fixed_backbone(self, network: Classifier) -> nn.Module | None:
+        if self.batch_norm == "moving":
+            return None
+        body = network.backbone
+        return quantization.fused(body) if hasattr(body, "fuse_model") else copy.deepcopy(body).eval()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hymtl.backbones import Backbone, Pretrained
 from hymtl.backbones.pretrained import IMAGENET, read_state_dict
-from hymtl.errors import HymtlError, check_choice
+from hymtl.errors import HymtlError, check_choice, check_views
 from hymtl.network import Classifier
 from hymtl.strategies.base import Strategy, load_backbone
 from hymtl.strategies.quantizer import choose_quantizer
@@ -26,6 +26,7 @@ class Quantized(Strategy):
     (static, calibrated on training pictures only), ``"auto"`` takes the official ones where they can be
     had. ``transfer`` settles ``"auto"``, so that checkpoints and results say which it was. ``quantizer``: see
     :func:`choose_quantizer`; torchvision's weights are for ``"eager"``.
+    ``views``: see :class:`Strategy`.
 
     Source: PyTorch's quantized transfer learning tutorial, part 1.
     """
@@ -36,9 +37,11 @@ class Quantized(Strategy):
     source: str = "auto"
     quantizer: str = "eager"
     engine: str = "auto"
+    views: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("strategy.source", self.source, ("auto", "official", "calibrated"))
+        check_views(self.views)
         self.engine = choose_quantizer(self.quantizer).choose_engine(self.engine)
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:
@@ -47,6 +50,9 @@ class Quantized(Strategy):
     def transfer(self, pretrained: Pretrained, classes: int, calibration: Iterable[Tensor]) -> Classifier:
         body = self._official(pretrained) or self._calibrated(pretrained, calibration)
         return self._classifier(body, pretrained.backbone, classes)
+
+    def fixed_backbone(self, network: Classifier) -> nn.Module:
+        return network.backbone
 
     def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
         body = pretrained.backbone.build()

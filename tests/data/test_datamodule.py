@@ -1,10 +1,13 @@
 """Batches, and the folders they come from."""
 
 import shutil
+import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 from hymtl.backbones import Preprocessing, get
 from hymtl.data import PhotoDataModule, find_photos, hymenoptera
@@ -88,6 +91,78 @@ def test_validation_follows_the_weights_preprocessing(pictures):
     assert difference.float().mean() < 1 and difference.max() <= 16  # resizing rounds differently in the two
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("augmentation", ["random_resized_crop", "random_crop"])
+def test_augmentation_draws_what_torchvisions_transforms_draw(augmentation, interpolation):
+    """Bit for bit; the long pictures are those in which a random box may find no room."""
+    recipe = T.training(Preprocessing(interpolation=interpolation), augmentation, 224)
+    mode = v2.InterpolationMode(interpolation)
+    crop = {
+        "random_resized_crop": [v2.RandomResizedCrop(224, interpolation=mode)],
+        "random_crop": [v2.Resize(224, interpolation=mode), v2.RandomCrop(224)],
+    }[augmentation]
+    reference = v2.Compose([v2.RGB(), *crop, v2.RandomHorizontalFlip()])
+    for seed, shape in enumerate([(300, 400), (500, 300), (224, 224), (230, 1500), (1500, 230)] * 3):
+        picture = torch.randint(0, 256, (3, *shape), dtype=torch.uint8)
+        torch.manual_seed(seed)
+        expected = reference(picture)
+        ours = recipe.augment(recipe.once(picture), torch.Generator().manual_seed(seed))
+        assert torch.equal(ours, expected), (seed, shape)
+
+
+def test_views_come_around_again_in_another_order(pictures):
+    module = datamodule(pictures, views=2)
+    loader = module.train_dataloader()
+    seen = []
+    for number in range(3):
+        loader.sampler.set_epoch(number)
+        keys = list(loader.sampler)
+        assert {view for view, _ in keys} == {number % 2}
+        seen.append((keys, torch.stack([module.dataset("train")[key][0] for key in sorted(keys)])))
+    assert seen[0][0] != seen[2][0] and torch.equal(seen[0][1], seen[2][1])
+    assert not torch.equal(seen[0][1], seen[1][1])
+    assert {view for view, _ in module.val_dataloader().sampler} == {0}
+
+
+def test_pictures_are_kept_as_far_as_memory_goes_and_prepared_once(pictures):
+    module = datamodule(pictures, augmentation="random_crop", resize=224, cache_gb=0.005)  # of 7 MB
+    decoded = count_decoding(module)
+    module.val_dataloader(), module.train_dataloader()
+    for number in range(2):
+        epoch(module.val_dataloader(), number)
+    assert decoded["val"] == 12  # they come first, and there is room for them
+    plenty = datamodule(pictures, augmentation="random_crop", resize=224)
+    decoded = count_decoding(plenty)
+    for number in range(2):
+        epoch(plenty.train_dataloader(), number)
+    assert decoded == {"train": 24, "val": 0}
+
+
+def count_decoding(module):
+    """How many photos of each split were decoded, from now on."""
+    decoded = {"train": 0, "val": 0}
+
+    def counting(photo):
+        def decode():
+            decoded[photo.name.split("/")[0]] += 1
+            return photo.decode()
+
+        return SimpleNamespace(decode=decode, label=photo.label)
+
+    for split in decoded:
+        module.photos.splits[split] = [counting(photo) for photo in module.photos.splits[split]]
+    return decoded
+
+
+def test_who_stops_reading_early_leaves_no_thread_behind(pictures):
+    before = threading.active_count()
+    batches = iter(datamodule(pictures, batch_size=1).train_dataloader())
+    next(batches)
+    assert threading.active_count() > before
+    batches.close()
+    assert threading.active_count() == before
+
+
 def test_normalize_and_its_way_back():
     pictures = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     assert torch.equal(T.denormalize(T.normalize(pictures, Preprocessing()), Preprocessing()), pictures)
@@ -128,7 +203,7 @@ def test_a_broken_picture_is_named(pictures, tmp_path):
     copy = shutil.copytree(pictures, tmp_path / "copy")
     (copy / "train" / "ants" / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(HymtlError, match="broken.jpg cannot be read as a picture"):
-        datamodule(copy).setup()
+        datamodule(copy).train_dataloader()
 
 
 def test_grey_and_transparent_pictures_become_rgb(pictures, tmp_path):

@@ -1,0 +1,53 @@
+"""Train on kept features, where the backbone stays as it is."""
+
+import logging
+
+import pytorch_lightning as pl
+
+from hymtl.data.hymenoptera import home
+from hymtl.feature_store import FeatureStore
+from hymtl.features import Features
+
+log = logging.getLogger(__name__)
+
+
+class FixedFeatures(pl.Callback):
+    """While it fits, a fixed backbone sees each view of a photo once, and the batches are its features.
+
+    Photos, augmentation, order and dropout are those of training on pictures, so the losses are too, up to float
+    rounding; in int8 to the bit. ``disk_gb`` gigabytes of features are kept in ``$HYMTL_HOME/features`` for
+    other runs; 0 keeps none. Without this callback, or where :meth:`_obstacle` finds one, pictures go through the
+    backbone at every step.
+    """
+
+    def __init__(self, disk_gb: float = 1.0) -> None:
+        self.store = FeatureStore(home() / "features", disk_gb * 1e9)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        backbone = pl_module.strategy.fixed_backbone(pl_module.network)
+        if backbone is None:
+            return
+        if obstacle := self._obstacle(trainer):
+            log.info("features  computed at every step: %s", obstacle)
+            return
+        trainer.datamodule.features = Features(backbone, trainer.datamodule, pl_module.device, self.store)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        # Not in on_fit_end, where other callbacks still score the network.
+        if stage == "fit" and trainer.datamodule.features:
+            counts, folder = trainer.datamodule.features.counts, self.store.folder
+            log.info("features  of %d views computed, of %d found in %s", counts["computed"], counts["found"], folder)
+            trainer.datamodule.features = None
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if trainer.datamodule:
+            trainer.datamodule.features = None
+
+    def _obstacle(self, trainer: pl.Trainer) -> str | None:
+        if trainer.world_size > 1:
+            return "several processes each have their own share of the photos"
+        if trainer.precision != "32-true":
+            return f"trainer.precision={trainer.precision}"
+        if trainer.fast_dev_run or trainer.limit_train_batches != 1.0 or trainer.limit_val_batches != 1.0:
+            return "only some batches are asked for"
+        return None

@@ -1,0 +1,43 @@
+"""Batches prepared ahead by threads, for machines too small for worker processes."""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+
+class ThreadedLoader(DataLoader):
+    """A DataLoader that, with ``num_workers=0``, has a thread a core prepare the next batches meanwhile.
+
+    Decoding and scaling let go of Python's lock, and threads, unlike processes, share the pictures in memory. The
+    dataset must allow several threads at a time. Batches come in the sampler's order.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        return super().__iter__() if self.num_workers else self._ahead()
+
+    def _ahead(self) -> Iterator[Any]:
+        cores = available_cores()
+        pool = ThreadPoolExecutor(cores)
+        try:
+            coming = iter(self.batch_sampler)
+            waiting = deque(pool.submit(self._batch, keys) for keys in islice(coming, cores + 1))
+            while waiting:
+                batch = waiting.popleft().result()
+                waiting.extend(pool.submit(self._batch, keys) for keys in islice(coming, 1))
+                yield batch
+        finally:  # also where whoever reads stops early
+            pool.shutdown(cancel_futures=True)
+
+    def _batch(self, keys: list) -> Any:
+        batch = self.collate_fn([self.dataset[key] for key in keys])
+        return tuple(part.pin_memory() for part in batch) if self.pin_memory else batch
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which under a cluster's scheduler are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,81 @@
+"""Features kept on disk from one run to the next, each under a key that says all they depend on."""
+
+import hashlib
+import io
+import logging
+import os
+import pickle
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+DIGEST = 32  # bytes of sha256, at the start of each file
+
+
+class FeatureStore:
+    """A folder of tensors by key, of at most ``limit`` bytes in all: the longest unused go first.
+
+    A file appears whole or not at all, so processes may share the folder. It may be deleted at any time. Nothing
+    here ends a run: a folder that cannot be written to is said once, a damaged file is as good as missing.
+    """
+
+    def __init__(self, folder: Path, limit: float) -> None:
+        self.folder, self.limit = folder, limit
+        self._used: set[Path] = set()  # by this run, so not to make room with
+        self._usable = limit > 0
+
+    def load(self, key: str) -> Tensor | None:
+        """The tensor under ``key``, on the CPU; None where there is none, or a damaged one."""
+        file = self._file(key)
+        try:
+            content = file.read_bytes()
+            os.utime(file)
+        except OSError:
+            return None
+        digest, payload = content[:DIGEST], content[DIGEST:]
+        try:
+            if hashlib.sha256(payload).digest() != digest:
+                raise ValueError("its sha256 differs")
+            tensor = torch.load(io.BytesIO(payload), weights_only=True)
+        except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            log.warning("features  %s is damaged (%s): they are computed again", file, error)
+            return None
+        self._used.add(file)
+        return tensor
+
+    def save(self, key: str, tensor: Tensor) -> None:
+        """Keep ``tensor`` under ``key`` if there is, or can be made, room for it."""
+        payload = io.BytesIO()
+        torch.save(tensor, payload)
+        content = hashlib.sha256(payload.getbuffer()).digest() + payload.getvalue()
+        try:
+            if self._usable and self._make_room(len(content)):
+                self._write(self._file(key), content)
+        except OSError as error:
+            self._usable = False
+            log.warning("features  are not kept: %s. Set $HYMTL_HOME to a folder with room to write.", error)
+
+    def _file(self, key: str) -> Path:
+        return self.folder / f"{key}.pt"
+
+    def _write(self, file: Path, content: bytes) -> None:
+        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".tmp", delete=False) as beside:
+            beside.write(content)
+        os.replace(beside.name, file)
+        self._used.add(file)
+
+    def _make_room(self, size: int) -> bool:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        files = [(entry.stat(), Path(entry.path)) for entry in os.scandir(self.folder)]
+        taken = sum(stat.st_size for stat, _ in files)
+        for stat, file in sorted(files, key=lambda found: found[0].st_mtime):
+            if taken + size <= self.limit:
+                break
+            if file not in self._used:
+                file.unlink(missing_ok=True)
+                taken -= stat.st_size
+        return taken + size <= self.limit
