@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import SIGTERMException
@@ -13,6 +14,7 @@ from hymtl import backbones, fingerprint, results, settings, strategies
 from hymtl.backbones import Pretrained
 from hymtl.data import PhotoDataModule, PhotoFolder, arrange, find_photos
 from hymtl.errors import HymtlError
+from hymtl.memory import keep_big_blocks
 from hymtl.module import TransferModule
 from hymtl.strategies import Strategy
 
@@ -56,6 +58,7 @@ def fit(cfg: DictConfig) -> tuple[TransferModule, pl.Trainer]:
 def prepare(cfg: DictConfig) -> tuple[TransferModule, PhotoDataModule, pl.Trainer]:
     """Everything found, built and announced; nothing trained yet."""
     settings.check(cfg)
+    keep_big_blocks()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     strategy = strategies.create(**cfg.strategy)
     split = {key: cfg.data[key] for key in SPLIT}
@@ -69,6 +72,7 @@ def prepare(cfg: DictConfig) -> tuple[TransferModule, PhotoDataModule, pl.Traine
 
     datamodule = _datamodule(cfg, strategy, photos, pretrained)
     network = strategy.transfer(pretrained, len(photos.classes), datamodule.calibration_batches())
+    network.to(memory_format=torch.channels_last)  # as the pictures come, see transforms.normalize
     module = TransferModule(
         pretrained.backbone.name,
         strategy.spec(),

@@ -22,7 +22,7 @@ class Features:
     """What a fixed backbone makes of the photos of ``data``: features (N, F), float32, on the CPU, of a split and view.
 
     ``backbone`` must give the same for a picture whatever else is in the batch, so in eval mode, on ``device``.
-    Views of training photos differ by augmentation; other splits have view 0 alone. A view is looked for in
+    With ``bf16`` it runs in mixed precision. Views of training photos differ by augmentation; other splits have view 0 alone. A view is looked for in
     memory, then in ``store``, and else computed; ``counts`` has how many were ``"found"`` in the store or ``"computed"``.
     """
 
@@ -33,10 +33,12 @@ class Features:
         device: torch.device,
         store: FeatureStore,
         counts: Counter | None = None,
+        *,
+        bf16: bool = False,
     ) -> None:
         # The order in memory in which a CPU convolves fastest; what is int8 already has its own.
         self.backbone = backbone.to(device=device, memory_format=torch.channels_last)
-        self.data, self.device, self.store = data, device, store
+        self.data, self.device, self.store, self.bf16 = data, device, store, bf16
         self.counts = Counter() if counts is None else counts
         self._views: dict[tuple[str, int], Tensor] = {}
         self._pictures: dict[str, DataLoader] = {}
@@ -44,13 +46,13 @@ class Features:
 
     def by(self, backbone: nn.Module) -> "Features":
         """Those of another backbone, on the CPU; kept and counted with these."""
-        return Features(backbone, self.data, torch.device("cpu"), self.store, self.counts)
+        return Features(backbone, self.data, torch.device("cpu"), self.store, self.counts, bf16=self.bf16)
 
     def loader(self, split: str, *, shuffle: bool = False) -> DataLoader:
         """Batches of (features (N, F), labels (N)): the photos, in the order, of the same loader of pictures."""
         return DataLoader(
             _FeatureDataset(self, split),
-            batch_size=self.data.batch_size,
+            batch_size=self.data.loaded(split),
             sampler=self.data.sampler(split, shuffle=shuffle),
             collate_fn=_as_it_is,
             generator=torch.Generator(),  # else every epoch of loading draws from the network's random state
@@ -84,8 +86,9 @@ class Features:
         pictures = self._pictures[split]
         pictures.sampler.set_epoch(view)
         # Validation asks in inference mode, whose tensors could never be trained on.
-        with torch.inference_mode(False), torch.no_grad():
-            return torch.cat([self.backbone(batch.to(self.device)).cpu() for batch, _ in pictures])
+        rounding = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+        with torch.inference_mode(False), torch.no_grad(), rounding:
+            return torch.cat([self.backbone(batch.to(self.device)).float().cpu() for batch, _ in pictures])
 
     def _facts(self, split: str, view: int) -> dict:
         """All that the features of a view depend on."""
@@ -99,6 +102,7 @@ class Features:
             "resize": data.resize,
             "augmentation": [data.augmentation, data.seed, view] if data.augments(split) else None,
             "versions": [torch.__version__, torchvision.__version__, PIL.__version__],
+            "bf16": self.bf16,
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
         }
 

@@ -30,7 +30,9 @@ class FixedFeatures(pl.Callback):
         if obstacle := self._obstacle(trainer):
             log.info("features  computed at every step: %s", obstacle)
             return
-        trainer.datamodule.features = Features(backbone, trainer.datamodule, pl_module.device, self.store)
+        trainer.datamodule.features = Features(
+            backbone, trainer.datamodule, pl_module.device, self.store, bf16=trainer.precision == "bf16-mixed"
+        )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         # Not in on_fit_end, where other callbacks still score the network.
@@ -46,7 +48,7 @@ class FixedFeatures(pl.Callback):
     def _obstacle(self, trainer: pl.Trainer) -> str | None:
         if trainer.world_size > 1:
             return "several processes each have their own share of the photos"
-        if trainer.precision != "32-true":
+        if trainer.precision not in ("32-true", "bf16-mixed"):
             return f"trainer.precision={trainer.precision}"
         if trainer.fast_dev_run or trainer.limit_train_batches != 1.0 or trainer.limit_val_batches != 1.0:
             return "only some batches are asked for"

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from hymtl.features import Features
 
 
+EVALUATION_BATCH = 32
+
+
 class PhotoDataModule(pl.LightningDataModule):
     """Batches of (pictures, labels): normalized float32 (N, 3, size, size) and int64 (N).
 
@@ -101,7 +104,7 @@ class PhotoDataModule(pl.LightningDataModule):
         self._budget -= dataset.keep(self._budget, available_cores())
         return ThreadedLoader(
             dataset,
-            batch_size=batch_size or self.batch_size,
+            batch_size=batch_size or self.loaded(split),
             sampler=self.sampler(split, shuffle=shuffle),
             collate_fn=self._collate,
             num_workers=self.workers,
@@ -109,6 +112,10 @@ class PhotoDataModule(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else every epoch of loading draws from the network's random state
         )
+
+    def loaded(self, split: str) -> int:
+        """Pictures in a batch: the recipe's in training; elsewhere, where it changes nothing, at least so many."""
+        return self.batch_size if split == "train" else max(self.batch_size, EVALUATION_BATCH)
 
     def sampler(self, split: str, *, shuffle: bool) -> EpochSampler:
         """The order of a split's photos, and which view of each."""

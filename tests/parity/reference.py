@@ -100,19 +100,3 @@ def qat_resnet18(weights, classes) -> nn.Sequential:
     network = combined_model(body, classes)
     network[0].qconfig = ao.get_default_qat_qconfig("fbgemm")
     return ao.prepare_qat(network, inplace=True)
-
-
-def int8_resnet18(weights, classes, batches, qconfig, engine) -> nn.Sequential:
-    """Post-training quantization in eager mode, calibrated on ``batches``, then combined with a new head."""
-    torch.backends.quantized.engine = engine
-    body = quantizable.resnet18()
-    body.load_state_dict(weights)
-    body.eval()
-    body.fuse_model(is_qat=False)
-    body.fc = nn.Identity()
-    body.qconfig = qconfig
-    ao.prepare(body, inplace=True)
-    with torch.no_grad():
-        for pictures in batches:
-            body(pictures)
-    return combined_model(ao.convert(body), classes)
