@@ -23,7 +23,7 @@ class Features:
 
     ``backbone`` must give the same for a picture whatever else is in the batch, so in eval mode, on ``device``.
     Views of training photos differ by augmentation; other splits have view 0 alone. A view is looked for in
-    memory, then in ``store``, and else computed; ``counts`` has how many were ``"found"`` in the store or ``"computed"``.
+    memory, then in ``store``, and else computed; ``counts`` has how many were ``"found"`` or ``"computed"``.
     """
 
     def __init__(
