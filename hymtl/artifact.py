@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from hymtl import backbones, quantization, strategies
+from hymtl import backbones, strategies
 from hymtl.backbones import Preprocessing
 from hymtl.errors import HymtlError
 from hymtl.network import Classifier
@@ -71,7 +71,7 @@ def load(folder: Path) -> Artifact:
             raise HymtlError(f"{folder} is no artifact of hymtl, or not a whole one: it has no {name}.")
     description = _describe(folder / DESCRIPTION)
     _check_digests(folder)
-    _check_engine(folder, description["strategy"].get("engine"))
+    _check_engine(folder, description["strategy"])
     network = rebuild(description["backbone"], description["strategy"], len(description["classes"]))
     _load_weights(network, folder / WEIGHTS, description)
     return Artifact(
@@ -122,14 +122,15 @@ def _check_digests(folder: Path) -> None:
         raise HymtlError(f"{folder / DIGESTS} has {len(saved)} lines instead of 2. Copy the artifact anew.")
 
 
-def _check_engine(folder: Path, engine: str | None) -> None:
-    available = torch.backends.quantized.supported_engines
-    if engine is not None and engine not in available:
-        usable = ", ".join(name for name in quantization.ENGINES if name in available)
+def _check_engine(folder: Path, strategy: dict) -> None:
+    """Creating the strategy checks that this machine has its engine and its quantizer."""
+    try:
+        strategies.create(**strategy)
+    except HymtlError as error:
+        engine = f" for the engine {strategy['engine']}" if strategy.get("engine") else ""
         raise HymtlError(
-            f"{folder} was quantized for the engine {engine}, which this machine's torch lacks (it has {usable}). "
-            f"Run it elsewhere, or train it again with strategy.engine=auto."
-        )
+            f"{folder} was made by strategy {strategy['name']}{engine}, not to be had here: {error}"
+        ) from error
 
 
 def _load_weights(network: Classifier, file: Path, description: dict) -> None:

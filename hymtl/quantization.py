@@ -145,7 +145,23 @@ def prepare_qat(backbone: nn.Module, engine: str, reduce_range: bool, *, observe
     ao.prepare_qat(backbone, inplace=True)
     if not observe:
         backbone.apply(ao.disable_observer)
+        _observe_weights(backbone)
     return backbone
+
+
+@torch.no_grad()
+def _observe_weights(backbone: nn.Module) -> None:
+    """Ranges of the weights, which need no pictures, so that evaluating before training finds and leaves them set.
+
+    In eval mode and by a forward pass, as it is the weights with batch norm folded in that are rounded; they
+    are the same in the first training step, so nothing changes there.
+    """
+    weights = [module.weight_fake_quant for module in backbone.modules() if hasattr(module, "weight_fake_quant")]
+    for fake_quant in weights:
+        fake_quant.enable_observer()
+    backbone.eval()(torch.zeros(1, 3, 64, 64))
+    backbone.train()
+    backbone.apply(ao.disable_observer)
 
 
 @torch.no_grad()

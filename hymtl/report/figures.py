@@ -92,6 +92,8 @@ def int8_cost(cost: dict, sizes: dict, title: str) -> Figure:
         [layer["layer"].removeprefix("backbone.") for layer in worst], [x["sqnr_db"] for x in worst], color=TRAIN
     )
     layers.tick_params(axis="y", labelsize=8)
+    if not worst:  # graphs (PT2E) have no layers by name
+        layers.text(0.5, 0.5, "layers not compared", ha="center", transform=layers.transAxes)
     layers.set(title="the noisiest layers", xlabel="signal to quantization noise, dB")
     size.bar(["float", "int8"], [sizes["float"] / 1e6, sizes["int8"] / 1e6], color=["#8c959f", VAL])
     size.set(title=f"{sizes['int8'] / sizes['float']:.0%} of the size", ylabel="MB")

@@ -22,12 +22,12 @@ _CHOICES = ("experiment", "strategy.name", "backbone.name")
 def tables(runs: list[Run], absent: Iterable[Absent] = ()) -> list[Table]:
     """Group runs; a failed or unfinished run is noted in the row whose overrides it shares but for seed and fold.
 
-    Different data are never in one table, nor cross-validated and other runs (which score other photos), nor
+    Different data are never in one table, nor runs that split them differently (which score other photos), nor
     different weights of one backbone: where there are such, each set of weights has a table of its own.
     """
     datasets = defaultdict(list)
     for run in runs:
-        datasets[run.result["dataset"]["digest"], run.split.get("folds", 0)].append(run)
+        datasets[run.result["dataset"]["digest"], run.split.get("folds"), run.test_fraction].append(run)
     made = []
     for same_data in datasets.values():
         groups = defaultdict(list)

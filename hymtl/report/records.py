@@ -43,7 +43,13 @@ class Run:
     @property
     def split(self) -> dict:
         """``folds`` and ``fold`` of a cross-validated run, else empty."""
-        return self.result.get("data_split") or {}
+        split = self.result.get("data_split") or {}
+        return split if split.get("folds") else {}
+
+    @property
+    def test_fraction(self) -> float:
+        """The share of the photos set aside for a test, with or without folds."""
+        return (self.result.get("data_split") or {}).get("test_fraction") or 0.0
 
     @cached_property
     def accuracy(self) -> float:

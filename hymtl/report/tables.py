@@ -57,6 +57,8 @@ class Table:
         data = self.runs[0].result["dataset"]
         split = self.runs[0].split
         photos = f"{split['folds']} folds" if split else f"{data['train']} training + {data['val']} validation photos"
+        if fraction := self.runs[0].test_fraction:
+            photos += f", {fraction:.0%} of all set aside for a test"
         weights = sorted({_weights(run) for run in self.runs})
         return f"{data['name']} ({photos}; sha256 {data['digest'][:12]}), {', '.join(weights)}"
 

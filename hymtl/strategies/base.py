@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from hymtl import quantization_pt2e
 from hymtl.backbones import Backbone, Pretrained
 from hymtl.errors import check_choice
 from hymtl.network import Classifier
@@ -101,7 +102,7 @@ def held_batch_norms(body: nn.Module, batch_norm: str, backbone: Backbone) -> li
 
 def batch_norms(body: nn.Module) -> list[str]:
     """Names, in the classifier, of all batch norms of a backbone, fused ones too."""
-    kinds = nn.modules.batchnorm._BatchNorm
+    kinds = (nn.modules.batchnorm._BatchNorm, quantization_pt2e.BatchNorms)
     return [f"backbone.{name}" for name, module in body.named_modules() if isinstance(module, kinds)]
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from hymtl import quantization
 from hymtl.backbones import Backbone, Pretrained
 from hymtl.backbones.pretrained import IMAGENET, read_state_dict
 from hymtl.errors import HymtlError, check_choice, check_views
 from hymtl.network import Classifier
 from hymtl.strategies.base import Strategy, load_backbone
+from hymtl.strategies.quantizer import choose_quantizer
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,8 @@ class Quantized(Strategy):
     ``source`` says where the int8 backbone comes from: ``"official"`` is torchvision's own int8 weights
     (ImageNet ones, for some backbones), ``"calibrated"`` quantizes the float backbone after training
     (static, calibrated on training pictures only), ``"auto"`` takes the official ones where they can be
-    had. ``transfer`` settles ``"auto"``, so that checkpoints and results say which it was.
+    had. ``transfer`` settles ``"auto"``, so that checkpoints and results say which it was. ``quantizer``: see
+    :func:`choose_quantizer`; torchvision's weights are for ``"eager"``.
     ``views``: see :class:`Strategy`.
 
     Source: PyTorch's quantized transfer learning tutorial, part 1.
@@ -34,17 +35,17 @@ class Quantized(Strategy):
     quantizes = True
     cpu_only = True
     source: str = "auto"
+    quantizer: str = "eager"
     engine: str = "auto"
     views: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("strategy.source", self.source, ("auto", "official", "calibrated"))
         check_views(self.views)
-        self.engine = quantization.choose_engine(self.engine)
+        self.engine = choose_quantizer(self.quantizer).choose_engine(self.engine)
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:
-        body = quantization.untrained_int8(backbone.build(), self.engine, backbone.preprocessing.size)
-        return self._classifier(body, backbone, classes)
+        return self._classifier(self._untrained(backbone), backbone, classes)
 
     def transfer(self, pretrained: Pretrained, classes: int, calibration: Iterable[Tensor]) -> Classifier:
         body = self._official(pretrained) or self._calibrated(pretrained, calibration)
@@ -56,7 +57,7 @@ class Quantized(Strategy):
     def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
         body = pretrained.backbone.build()
         load_backbone(body, pretrained)
-        return {"float": Classifier(quantization.fused(body), network.head)}
+        return {"float": Classifier(choose_quantizer(self.quantizer).fused(body), network.head)}
 
     def _classifier(self, body: nn.Module, backbone: Backbone, classes: int) -> Classifier:
         return Classifier(body, dropout_head(backbone, classes), in_eval=["backbone"])
@@ -66,7 +67,7 @@ class Quantized(Strategy):
         if self.source == "calibrated":
             return None
         try:
-            file = _official_file(pretrained)
+            file = _official_file(pretrained, self.quantizer)
         except HymtlError as error:
             if self.source == "official":
                 raise
@@ -74,9 +75,7 @@ class Quantized(Strategy):
             self.source = "calibrated"
             return None
         self.source = "official"
-        body = quantization.untrained_int8(
-            pretrained.backbone.build(), self.engine, pretrained.backbone.preprocessing.size
-        )
+        body = self._untrained(pretrained.backbone)
         state = read_state_dict(file)
         head = pretrained.backbone.classifier
         body.load_state_dict({key: value for key, value in state.items() if not key.startswith(head)})
@@ -85,7 +84,11 @@ class Quantized(Strategy):
     def _calibrated(self, pretrained: Pretrained, calibration: Iterable[Tensor]) -> nn.Module:
         body = pretrained.backbone.build()
         load_backbone(body, pretrained)
-        return quantization.post_training(body, self.engine, calibration)
+        return choose_quantizer(self.quantizer).post_training(body, self.engine, calibration)
+
+    def _untrained(self, backbone: Backbone) -> nn.Module:
+        quantization = choose_quantizer(self.quantizer)
+        return quantization.untrained_int8(backbone.build(), self.engine, backbone.preprocessing.size)
 
 
 def dropout_head(backbone: Backbone, classes: int) -> nn.Sequential:
@@ -93,8 +96,10 @@ def dropout_head(backbone: Backbone, classes: int) -> nn.Sequential:
     return nn.Sequential(nn.Dropout(0.5), nn.Linear(backbone.features, classes))
 
 
-def _official_file(pretrained: Pretrained) -> Path:
+def _official_file(pretrained: Pretrained, quantizer: str) -> Path:
     backbone = pretrained.backbone
+    if quantizer != "eager":
+        raise HymtlError("Official int8 weights are for strategy.quantizer=eager: use strategy.source=calibrated.")
     if pretrained.weights != IMAGENET:
         raise HymtlError(f"Official int8 weights are ImageNet's, and backbone.weights={pretrained.weights}.")
     if backbone.official_int8 is None:

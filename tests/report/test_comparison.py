@@ -75,6 +75,18 @@ def test_folds_of_a_seed_make_one_result(tmp_path):
     assert row.notes == []
 
 
+def test_other_splits_of_the_same_photos_have_a_table_of_their_own(tmp_path):
+    """With and without photos set aside for a test, accuracies are not of the same photos."""
+    runs.write(tmp_path / "all")
+    runs.write(tmp_path / "aside", fold={"folds": None, "fold": None, "test_fraction": 0.2})
+    runs.write(tmp_path / "fold", fold={"folds": 2, "fold": 0, "test_fraction": 0.0})
+    found = records.find([tmp_path])
+    titles = sorted(table.title for table in grouping.tables(found.runs))
+    assert len(titles) == 3
+    assert sum("20% of all set aside for a test" in title for title in titles) == 1
+    assert sum("folds" in title for title in titles) == 1
+
+
 def test_a_missing_fold_is_said(tmp_path):
     for fold in (0, 1, 3):
         runs.write(tmp_path / str(fold), photos=runs.names(50)[fold::5], fold={"folds": 5, "fold": fold})

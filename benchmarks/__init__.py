@@ -1,0 +1,1 @@
+"""Where the figures in README come from. Nothing here is installed: run it from the repository's root."""

@@ -1,0 +1,91 @@
+"""What a benchmark takes as given, made before any clock runs: pictures, the int8 backbone, facts of the machine.
+
+It prints the facts as one line of JSON, the last.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+
+from hymtl import backbones, quantization  # noqa: E402
+from hymtl.data import PhotoDataModule, drawn, find_photos  # noqa: E402
+from hymtl.data.datamodule import available_cores  # noqa: E402
+
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "pillow")
+
+
+def facts(photos: Path | None = None, backbone: str | None = None, weights: str | None = None) -> dict:
+    """The machine, the versions and, with digests, the photos and weights, by the names they are printed with."""
+    known = {
+        "CPU": cpu("model name") or platform.processor(),
+        "cores usable": available_cores(),
+        "flags": " ".join(flag for flag in FLAGS if flag in cpu("flags").split()) or "none of ours",
+        "threads of torch": f"{torch.get_num_threads()} (OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')})",
+        "versions": ", ".join([f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)]),
+        "hymtl": commit(),
+    }
+    if photos:
+        folder = find_photos("folder", str(photos))
+        counts = ", ".join(f"{len(split)} {name}" for name, split in folder.splits.items())
+        known["photos"] = f"{counts}, sha256 {folder.digest[:12]}"
+    if backbone:
+        pretrained = backbones.find(backbone, weights)
+        known["backbone"] = f"{backbone}, weights sha256 {(pretrained.digest or 'none: random')[:12]}"
+    return known
+
+
+def cpu(field: str) -> str:
+    """A field of the first CPU in /proc/cpuinfo; empty where there is none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(field)), "")
+
+
+def commit() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+    return f"commit {git('rev-parse', '--short', 'HEAD') or 'unknown'}{' and changes' if git('diff', 'HEAD') else ''}"
+
+
+def save_int8(photos: Path, backbone: str, weights: str | None, engine: str, file: Path) -> None:
+    """The backbone as strategy=quantized calibrates it."""
+    pretrained = backbones.find(backbone, weights)
+    body = pretrained.backbone.build()
+    if weights:
+        body.load_state_dict(pretrained.state_dict())
+    data = PhotoDataModule(find_photos("folder", str(photos)), pretrained.backbone.preprocessing, resize=224)
+    torch.save(quantization.post_training(body, engine, data.calibration_batches()).state_dict(), file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--draw", action="store_true", help="draw a few pictures there first")
+    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--weights")
+    parser.add_argument("--int8", type=Path, help="where to write the int8 backbone's state dict")
+    options = parser.parse_args()
+    if options.draw:
+        drawn.write(options.photos, train=8, val=4)
+    engine = quantization.choose_engine()
+    if options.int8:
+        save_int8(options.photos, options.backbone, options.weights, engine, options.int8)
+    print(json.dumps({"facts": facts(options.photos, options.backbone, options.weights), "engine": engine}))
+
+
+if __name__ == "__main__":
+    main()

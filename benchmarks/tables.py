@@ -1,0 +1,142 @@
+"""Runs of ``recipes.py`` as Markdown: what each took, the ratios, and where the time went."""
+
+import os
+from collections.abc import Iterable
+from statistics import mean, median
+
+PARTS = ("decode", "augment", "waiting", "forward", "backward", "validation")
+
+
+def environment(facts: dict, load: float) -> str:
+    lines = [f"- {name}: {value}" for name, value in facts.items()]
+    lines.append(f"- load average before: {load:.2f}")
+    return "\n".join([*lines, *([busy(load)] if busy(load) else [])])
+
+
+def busy(load: float) -> str | None:
+    if load < 0.2 * (os.cpu_count() or 1):
+        return None
+    return f"**!!! THIS MACHINE WAS BUSY (load average {load:.2f}): these times say nothing. Measure on a quiet one.**"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
+
+
+def figures(run, epochs: int) -> dict:
+    """The figures of one run, in seconds: steady, the mean of the epochs after the first; whole, of all ``epochs``."""
+    record = run.record["epochs"]
+    lasted = [epoch["end"] - epoch["start"] for epoch in record]
+    rest = record[1:] or record
+    steady = mean(lasted[1:] or lasted)
+    parts = {part: mean_or_none([epoch[part] for epoch in rest]) for part in PARTS}
+    seen = sum(parts[part] for part in ("waiting", "forward", "backward", "validation"))
+    return parts | {
+        "measured": len(record),
+        "whole": run.ended - run.started + (epochs - len(record)) * steady,
+        "start": record[0]["start"] - run.started,
+        "first": lasted[0],
+        "steady": steady,
+        "other": steady - seen,
+        "end": run.ended - record[-1]["end"],
+        "decode_at_start": run.record["decode_at_start"],
+        "peak_gb": run.peak_gb,
+        "val_acc": max(epoch["val_acc"] for epoch in record),
+    }
+
+
+def mean_or_none(values: list) -> float | None:
+    return None if None in values else mean(values)
+
+
+def recipes(runs: list, epochs: int) -> list[str]:
+    """The three parts of the report: the ratios, the split, and how to read both."""
+    groups = grouped(runs).items()
+    failed = [key for key, group in groups if any(run.error for run in group)]  # its rounds have lost their partners
+    found = {key: [] if key in failed else [figures(run, epochs) for run in group] for key, group in groups}
+    ours = [key for key in found if key[1] != "tutorial"]
+    ratios = table(
+        ("recipe", "s/epoch: tutorial", "hymtl", f"{epochs} epochs, s: tutorial", "hymtl", "tutorial / hymtl (rounds)",
+         "peak GB: tutorial", "hymtl"),
+        (ratio_row(key, found, epochs) for key in ours),
+    )  # fmt: skip
+    split = table(
+        ("recipe, loop", "start-up", "(decode)", "first epoch", *PARTS, "other", "end", "best val. acc. (epochs)"),
+        (split_row(key, group) for key, group in found.items()),
+    )
+    return [ratios, split, notes(epochs)]
+
+
+def grouped(runs: list) -> dict[tuple[str, str], list]:
+    groups: dict[tuple[str, str], list] = {}
+    for run in runs:
+        groups.setdefault((run.recipe, run.loop), []).append(run)
+    return groups
+
+
+def ratio_row(key: tuple[str, str], found: dict, epochs: int) -> list[str]:
+    recipe, loop = key
+    name = f"{recipe}{loop.removeprefix('hymtl')}"
+    theirs, ours = found[recipe, "tutorial"], found[key]
+    if not theirs or not ours:
+        return [name, *["failed"] * 7]
+    each = [a["whole"] / b["whole"] for a, b in zip(theirs, ours, strict=True)]
+    ratio = f"**{median(each):.2f}** ({', '.join(f'{one:.2f}' for one in each)})"
+    both = (theirs, ours)
+    return [
+        name,
+        *(f"{middle(of, 'steady')} (first {middle(of, 'first')})" for of in both),
+        *(f"{middle(of, 'whole', 0)}{extrapolated(of, epochs)}" for of in both),
+        ratio,
+        *(middle(of, "peak_gb", 2) for of in both),
+    ]
+
+
+def split_row(key: tuple[str, str], group: list[dict]) -> list[str]:
+    if not group:
+        return [", ".join(key), *["failed"] * 12]
+    names = ("start", "decode_at_start", "first", *PARTS, "other", "end")
+    accuracy = f"{middle(group, 'val_acc', 3)} ({group[0]['measured']})"
+    return [", ".join(key), *(middle(group, name) for name in names), accuracy]
+
+
+def middle(group: list[dict], name: str, digits: int = 2) -> str:
+    values = [figure[name] for figure in group]
+    return "in workers" if None in values else f"{median(values):.{digits}f}"
+
+
+def extrapolated(group: list[dict], epochs: int) -> str:
+    measured = group[0]["measured"]
+    return "" if measured == epochs else f" (extrapolated from {measured})"
+
+
+def notes(epochs: int) -> str:
+    return f"""\
+Seconds and medians over rounds. An epoch is both phases, and the mean of those after the first; {epochs} epochs are the
+whole process, with start-up (imports, weights, photos, and what is computed ahead) and end (conversion, scores,
+pictures, the record), and where they are extrapolated, the missing epochs at that mean. The ratio is of these.
+Tutorial: float32, 4 workers at batch 4, 8 at batch 16, every photo decoded in every epoch; where it is quantized, its
+int8 backbone is hymtl's, made beforehand, whereas hymtl's time contains making it. Peak GB: the larger of the sampled
+sum of PSS (memory that processes share counts once) over a process and its workers, and the ru_maxrss of its largest.
+
+The split is of an epoch. decode and augment are seconds of work in both phases: workers do them side by side, and
+waiting and validation contain what of them is waited for. waiting is between training steps, with what Lightning does
+there; backward contains the optimizer, validation its loading; (decode) is hymtl's, of all photos, once, summed over
+threads."""
+
+
+def races(runs: list, accuracy: float, rounds: int) -> str:
+    """Seconds from the start of the process to the end of the first validation that reached ``accuracy``."""
+    rows = []
+    for (command, _), group in grouped(runs).items():
+        times = [run.record and run.record["reached"] and run.record["reached"] - run.started for run in group]
+        each = ["failed" if run.error else said(time) for run, time in zip(group, times, strict=True)]
+        seen = [epoch["val_acc"] for run in group if run.record for epoch in run.record["epochs"]]
+        middle_one = said(None if None in times else median(times))
+        rows.append([f"`python train.py {command}`", middle_one, ", ".join(each), f"{max(seen, default=0):.3f}"])
+    return table(("command", f"s to validation accuracy {accuracy:g}", f"each of {rounds}", "best seen"), rows)
+
+
+def said(time: float | None) -> str:
+    return "not reached" if time is None else f"{time:.1f}"

@@ -1,0 +1,74 @@
+"""The benchmarks still run, and print what README shows of them. No time is asserted: machines differ."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def command(*words: str) -> str:
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def rows(printed: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines() if line[:1] == "|"]
+
+
+def test_recipes_prints_a_ratio_and_the_split_of_both_loops():
+    printed = command("benchmarks/recipes.py", "--quick", "--recipes", "frozen")
+    known = ("CPU", "cores usable", "flags", "photos", "backbone", "load average before")
+    assert all(f"- {name}: " in printed for name in known)
+    by_name = {row[0]: row for row in rows(printed)}
+    _, theirs, ours, *whole, ratio, their_peak, our_peak = by_name["frozen"]
+    seconds = [float(cell.split()[0]) for cell in (theirs, ours, *whole)]
+    assert all(value > 0 for value in [*seconds, float(their_peak), float(our_peak)])
+    assert all("extrapolated from 1" in cell for cell in whole)
+    assert float(ratio.split("**")[1]) == pytest.approx(seconds[2] / seconds[3], rel=0.1)
+    for loop in ("tutorial", "hymtl"):
+        assert len(by_name[f"frozen, {loop}"]) == len(by_name["recipe, loop"])
+
+
+@pytest.mark.slow
+def test_quantization_prints_a_row_with_and_without_bias_correction():
+    printed = command("benchmarks/quantization.py", "--quick")
+    assert [row[3] for row in rows(printed)[2:]] == ["**on**", "off"]
+
+
+def run(loop: str, lasted: list[float], *, startup: float, end: float) -> SimpleNamespace:
+    starts = [startup + sum(lasted[:i]) for i in range(len(lasted))]
+    parts = {"waiting": 0.25, "forward": 0.25, "backward": 0.5, "validation": 0.5, "decode": None, "augment": None}
+    epochs = [{"start": s, "end": s + t, "val_acc": 0.5, **parts} for s, t in zip(starts, lasted, strict=True)]
+    record = {"epochs": epochs, "decode_at_start": 0.0, "reached": None}
+    ended = startup + sum(lasted) + end
+    return SimpleNamespace(recipe="qat", loop=loop, started=0.0, ended=ended, peak_gb=1.0, error=None, record=record)
+
+
+def test_25_epochs_are_the_measured_ones_and_the_missing_at_the_steady_pace(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    tables = importlib.import_module("benchmarks.tables")
+    slow, fast = run("tutorial", [9, 4, 6], startup=3, end=2), run("hymtl", [2] * 25, startup=8, end=9)
+    assert tables.figures(slow, 25)["whole"] == 3 + 9 + 4 + 6 + 2 + 22 * 5
+    assert tables.figures(slow, 25)["other"] == 5 - 1.5
+    (_, _, row), split = rows(tables.recipes([slow, fast], 25)[0]), tables.recipes([slow, fast], 25)[1]
+    assert row[3:6] == ["134 (extrapolated from 3)", "67", "**2.00** (2.00)"]
+    assert "in workers" in split
+
+
+def test_a_run_that_failed_is_called_so(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    tables = importlib.import_module("benchmarks.tables")
+    good, bad = run("tutorial", [1, 1], startup=1, end=1), run("hymtl", [1], startup=1, end=1)
+    bad.error, bad.record = "exit code 1", None
+    assert set(rows(tables.recipes([good, bad], 25)[0])[2][1:]) == {"failed"}
+    assert "not reached | failed" in tables.races([bad], 0.94, 1)
+    late = run("hymtl", [1], startup=1, end=1)
+    assert "not reached | not reached | 0.500" in tables.races([late], 0.94, 1)
+    late.record["reached"] = 1.5
+    assert "| 1.5 | 1.5 | 0.500" in tables.races([late], 0.94, 1)
