@@ -34,8 +34,7 @@ class Features:
         store: FeatureStore,
         counts: Counter | None = None,
     ) -> None:
-        # The order in memory in which a CPU convolves fastest; what is int8 already has its own.
-        self.backbone = backbone.to(device=device, memory_format=torch.channels_last)
+        self.backbone = backbone.to(device)
         self.data, self.device, self.store = data, device, store
         self.counts = Counter() if counts is None else counts
         self._views: dict[tuple[str, int], Tensor] = {}
