@@ -22,8 +22,9 @@ class Features:
     """What a fixed backbone makes of the photos of ``data``: features (N, F), float32, on the CPU, of a split and view.
 
     ``backbone`` must give the same for a picture whatever else is in the batch, so in eval mode, on ``device``.
-    With ``bf16`` it runs in mixed precision. Views of training photos differ by augmentation; other splits have view 0 alone. A view is looked for in
-    memory, then in ``store``, and else computed; ``counts`` has how many were ``"found"`` in the store or ``"computed"``.
+    With ``bf16`` it runs in mixed precision. Views of training photos differ by augmentation; other splits have view
+    0 alone. A view is looked for in memory, then in ``store``, and else computed; ``counts`` has how many were
+    ``"found"`` or ``"computed"``.
     """
 
     def __init__(
@@ -36,8 +37,7 @@ class Features:
         *,
         bf16: bool = False,
     ) -> None:
-        # The order in memory in which a CPU convolves fastest; what is int8 already has its own.
-        self.backbone = backbone.to(device=device, memory_format=torch.channels_last)
+        self.backbone = backbone.to(device)
         self.data, self.device, self.store, self.bf16 = data, device, store, bf16
         self.counts = Counter() if counts is None else counts
         self._views: dict[tuple[str, int], Tensor] = {}

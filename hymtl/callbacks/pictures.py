@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
@@ -37,8 +39,11 @@ class Pictures(pl.Callback):
         drawn = self._draw(trainer, list(pl_module.hparams.classes), convert)
         self.dirpath.mkdir(parents=True, exist_ok=True)
         for name, figure in drawn.items():
-            figure.savefig(self.dirpath / f"{name}.png", dpi=100)
-            trainer.logger.experiment.add_figure(f"pictures/{name}", figure, global_step=trainer.current_epoch)
+            file = self.dirpath / f"{name}.png"
+            figure.savefig(file, dpi=100)
+            with Image.open(file) as drawing:  # add_figure would draw it all over again
+                pixels = np.asarray(drawing.convert("RGB"))
+            trainer.logger.experiment.add_image(f"pictures/{name}", pixels, trainer.current_epoch, dataformats="HWC")
 
     def _draw(self, trainer: pl.Trainer, classes: list[str], convert: ConvertBest) -> dict[str, Figure]:
         data, score = trainer.datamodule, convert.score

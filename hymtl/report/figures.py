@@ -20,11 +20,16 @@ def photo_grid(pictures: Tensor, captions: Sequence[str], colours: Sequence[str]
     """uint8 pictures (N, C, H, W) in rows of at most eight, each with a caption in its colour."""
     columns = min(8, max(1, len(pictures)))
     rows = max(1, math.ceil(len(pictures) / columns))
-    figure = Figure(figsize=(1.9 * columns, 2.25 * rows + 0.5), layout="constrained")
-    figure.suptitle(title)
-    for axes in (grid := figure.subplots(rows, columns, squeeze=False)).flat:
+    width, height, photo, head = 1.9, 2.25, 1.76, 0.4  # inches: of a cell, of a photo in it, of the title
+    size = columns * width, rows * height + head
+    figure = Figure(figsize=size)
+    figure.suptitle(title, y=1 - 0.1 / size[1], va="top")
+    for index, (picture, caption, colour) in enumerate(zip(pictures, captions, colours, strict=True)):
+        row, column = divmod(index, columns)
+        # Placed by hand: constrained layout measures every text of the figure, and takes longer than the drawing.
+        left, bottom = (column + 0.5) * width - photo / 2, size[1] - head - (row + 1) * height
+        axes = figure.add_axes((left / size[0], bottom / size[1], photo / size[0], photo / size[1]))
         axes.axis("off")
-    for axes, picture, caption, colour in zip(grid.flat, pictures, captions, colours, strict=False):
         axes.imshow(picture.permute(1, 2, 0).squeeze(-1), cmap="gray" if len(picture) == 1 else None)
         axes.set_title(caption, fontsize=8, color=colour)
     return figure
