@@ -115,8 +115,7 @@ def measure_float(pretrained: Pretrained, photos: Path) -> Float:
 
 def load(pretrained: Pretrained) -> nn.Module:
     body = pretrained.backbone.build()
-    if (state := pretrained.state_dict()) is not None:
-        body.load_state_dict(state)
+    body.load_state_dict(pretrained.state_dict())
     return body.eval()
 
 

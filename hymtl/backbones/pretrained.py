@@ -40,9 +40,14 @@ class Pretrained:
         record = {"name": self.backbone.name, "weights": self.weights, "digest": self.digest}
         return record | ({"fallback": self.fallback} if self.fallback else {})
 
-    def state_dict(self) -> dict[str, Tensor] | None:
-        """Tensors by the network's own names, without the 1000-class head; None for random weights."""
-        return _read(self.file, self.backbone) if self.file else None
+    def state_dict(self) -> dict[str, Tensor]:
+        """Tensors by the network's own names, without the 1000-class head."""
+        return _read(self.file, self.backbone) if self.file else self._random
+
+    @cached_property
+    def _random(self) -> dict[str, Tensor]:
+        """Drawn once, so that whoever asks for these random weights gets the same."""
+        return self.backbone.build().state_dict()
 
 
 def find(name: str, weights: str | None) -> Pretrained:

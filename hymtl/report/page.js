@@ -136,7 +136,10 @@ function curves(host, rows, metric, yLabel) {
       // One path for all seeds: hundreds of runs make hundreds of lines.
       const lines = series.map((values) => path(values, x, y)).join("");
       if (series.length > 1) draw(node, "path", { class: `seed ${stage}`, d: lines });
-      draw(node, "path", { class: `mean ${stage}`, d: path(meanOf(series), x, y) });
+      const mean = meanOf(series);
+      draw(node, "path", { class: `mean ${stage}`, d: path(mean, x, y) });
+      // A single epoch makes no line: a dot, filled for validation, a ring for training.
+      if (mean.length === 1) draw(node, "circle", { class: `epoch ${stage}`, cx: x(0) + 5, cy: y(mean[0]), r: 4 });
     }
   });
 }

@@ -82,10 +82,8 @@ class Strategy:
 
 
 def load_backbone(backbone: nn.Module, pretrained: Pretrained) -> None:
-    """Load pretrained weights into a float backbone that is not fused yet; random ones stay as built."""
-    state = pretrained.state_dict()
-    if state is not None:
-        backbone.load_state_dict(state)
+    """Load pretrained weights into a float backbone that is not fused yet."""
+    backbone.load_state_dict(pretrained.state_dict())
 
 
 def held_batch_norms(body: nn.Module, batch_norm: str, backbone: Backbone) -> list[str]:

@@ -85,7 +85,7 @@ def test_train_then_predict(shell, tmp_path, pictures):
     Image.new("RGB", (300, 200), "green").save(photo)
     predicted = shell("-m", "hymtl.cli", "predict", str(folder), str(photo), str(broken), str(pictures / "val"))
     assert predicted.returncode == 1  # because of the broken one, and only after all others were done
-    lines = predicted.stdout.splitlines()
+    _, *lines = predicted.stdout.splitlines()
     assert len(lines) == 1 + 12 and all(line.split()[0] in ("ants", "bees") for line in lines)
     assert "broken.jpg cannot be read as a picture" in predicted.stderr and "Traceback" not in predicted.stderr
 
