@@ -28,7 +28,7 @@ def correct_bias(network: nn.Module, rounded: Callable[[nn.Module], Tensor], pic
     def correct(layer: nn.Module, _inputs: tuple, output: Tensor) -> Tensor:
         shift = _channel_means(output) - means[layer]
         layer.bias -= shift
-        return output - shift.view(1, -1, *[1] * (output.ndim - 2))
+        return output.sub_(shift.view(1, -1, *[1] * (output.ndim - 2)))  # in place: these are the largest tensors
 
     _run_with_hook(network, layers, note, pictures)
     weights = {layer: layer.weight.data for layer in layers}

@@ -15,7 +15,7 @@ from hymtl.data import drawn
 
 ROOT = Path(__file__).parent.parent
 ASSETS = os.environ.get("HYMTL_TEST_ASSETS")
-EPOCHS = 3  # of the `fitted` runs
+EPOCHS = 2  # of the `fitted` runs
 
 sys.path.insert(0, str(ROOT))  # train.py is a script beside the package
 
@@ -74,12 +74,13 @@ _RUNS: dict[str, SimpleNamespace] = {}
 
 
 @pytest.fixture
-def fitted(config, pictures, tmp_path):
+def fitted(config, pictures, tmp_path_factory):
     """Each strategy fitted once for all tests, which leave the run as it is."""
 
     def run(strategy):
         if strategy not in _RUNS:
             cfg = config(*settings(strategy, pictures))
+            cfg.run_dir = str(tmp_path_factory.mktemp(strategy))
             module, trainer = experiment.fit(cfg)
             result = results.collect(module, trainer, seed=0)
             results.write(result, Path(cfg.run_dir), trainer)

@@ -21,6 +21,7 @@ def rows(printed: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines() if line[:1] == "|"]
 
 
+@pytest.mark.slow
 def test_recipes_prints_a_ratio_and_the_split_of_both_loops():
     printed = command("benchmarks/recipes.py", "--quick", "--recipes", "frozen")
     known = ("CPU", "cores usable", "flags", "photos", "backbone", "load average before")

@@ -19,7 +19,7 @@ from hymtl.errors import HymtlError
 from hymtl.feature_store import FeatureStore
 from hymtl.features import Features
 from hymtl.module import TransferModule
-from tests.conftest import settings
+from tests.conftest import EPOCHS, settings
 
 SMALL = Preprocessing(size=32)
 CPU = torch.device("cpu")
@@ -74,9 +74,9 @@ def test_training_on_features_is_training_on_pictures(config, pictures, strategy
     bare = ["~callbacks.convert", "~callbacks.pictures", "~callbacks.best", "data.batch_size=5"]
     slow, slowly_seen, expected = fit(config(*settings(strategy, pictures, *bare, "~callbacks.features")))
     fast, seen, module = fit(config(*settings(strategy, pictures, *bare)))
-    assert (slowly_seen, seen) == (3 * (24 + 12), 3 * 24 + 12)
+    assert (slowly_seen, seen) == (EPOCHS * (24 + 12), EPOCHS * 24 + 12)
     tolerance = {"rel": 1e-4, "abs": 1e-5} if strategy == "frozen" else {"rel": 0, "abs": 0}  # int8: to the bit
-    assert len(slow) == len(fast) == 3
+    assert len(slow) == len(fast) == EPOCHS
     for before, now in zip(slow, fast, strict=True):
         assert now == pytest.approx(before, **tolerance)
     for name, weight in expected.network.head.state_dict().items():

@@ -19,7 +19,11 @@ def run(config, *overrides):
     return experiment.run(config("trainer.enable_progress_bar=false", "data.workers=0", *overrides))
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+SLOW = pytest.mark.slow
+DRAWN = [pytest.param("finetune", marks=SLOW), "frozen", "quantized", pytest.param("qat", marks=SLOW)]
+
+
+@pytest.mark.parametrize("strategy", DRAWN)
 def test_on_drawn_pictures(config, many_pictures, strategy):
     result = run(
         config, f"strategy={strategy}", "epochs=3", "data=folder", f"data.root={many_pictures}",

@@ -173,7 +173,7 @@ def test_float_strategies_have_no_int8_cost(fitted):
 
 @pytest.mark.parametrize(
     ("name", "stop", "options"),
-    [("finetune", 1, []), ("gradual", 2, ["strategy.head_epochs=1"])],
+    [("finetune", 1, []), pytest.param("gradual", 2, ["strategy.head_epochs=1"], marks=pytest.mark.slow)],
     ids=["finetune", "gradual, in its second phase"],
 )
 def test_resuming_equals_never_having_stopped(config, pictures, tmp_path, name, stop, options):

@@ -31,7 +31,12 @@ def three_classes(tmp_path_factory, pictures):
     return root
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+# Those that differ in nothing else from others here: in the slow suite.
+ALIKE = ("scratch", "gradual", "partial")
+CASES = [pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name for name in STRATEGIES]
+
+
+@pytest.mark.parametrize("strategy", CASES)
 def test_three_classes_and_their_pictures(config, three_classes, strategy):
     cfg = config(
         f"strategy={strategy}", "data=folder", f"data.root={three_classes}", "backbone=resnet18",

@@ -84,6 +84,7 @@ def fit(head: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> None:
         optimizer.step()
 
 
+@pytest.mark.slow
 def test_a_head_learns_on_pt2e_features_what_it_learns_on_eager_ones(torchao, pictures):
     pretrained = backbones.find("efficientnet_lite0", "imagenet")
     data = PhotoDataModule(

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from hymtl import backbones, evaluation, quantization
 from hymtl.backbones.efficientnet_lite import ConvNorm
 from hymtl.bias_correction import correct_bias
-from hymtl.data import PhotoDataModule, find_photos
+from hymtl.data import PhotoDataModule, find_photos, transforms
 from hymtl.fidelity import cost, worst_layers
 
 ENGINES = [name for name in ("onednn", "x86", "fbgemm") if name in torch.backends.quantized.supported_engines]
@@ -52,20 +52,29 @@ def test_depthwise_sums_do_not_overflow(engine):
     assert (int8(pictures) - expected).abs().max() < 0.05 * expected.max()
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "efficientnet_lite0"])
-def test_int8_features_stay_close_to_float_in_every_engine(backbone, photos, resnet18_weights):
+# In between the default suite takes what the others are most unlike: depthwise layers, in the engine that could overflow.
+CASES = [
+    pytest.param(backbone, engine, marks=[] if (backbone, engine) == ("efficientnet_lite0", "x86") else pytest.mark.slow)
+    for backbone in ("resnet18", "efficientnet_lite0")
+    for engine in ENGINES
+]
+
+
+@pytest.mark.parametrize(("backbone", "engine"), CASES)
+def test_int8_features_stay_close_to_float(backbone, engine, photos, resnet18_weights):
     """Cosine at least 0.99 on validation photos, calibrated on training photos only."""
     pretrained = backbones.find(backbone, "imagenet" if backbone == "efficientnet_lite0" else str(resnet18_weights))
     data = PhotoDataModule(find_photos("folder", str(photos)), pretrained.backbone.preprocessing, batch_size=16, workers=0)
     calibration = list(data.calibration_batches())
+    validation = data.dataset("val")
     body = pretrained.backbone.build()
     body.load_state_dict(pretrained.state_dict())
-    pictures = torch.cat([batch for batch, _ in data.val_dataloader()])[::10]
+    chosen = torch.stack([validation[0, index][0] for index in range(0, len(validation), 10)])
+    pictures = transforms.normalize(chosen, pretrained.backbone.preprocessing)
     with torch.no_grad():
         expected = body.eval()(pictures)
-        for engine in ENGINES:
-            int8 = quantization.post_training(copy.deepcopy(body), engine, calibration)
-            assert F.cosine_similarity(int8(pictures), expected).mean() >= 0.99, engine
+        int8 = quantization.post_training(copy.deepcopy(body), engine, calibration)
+        assert F.cosine_similarity(int8(pictures), expected).mean() >= 0.99
 
 
 def test_the_cost_counts_flips_each_way():

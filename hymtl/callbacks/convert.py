@@ -38,6 +38,7 @@ class ConvertBest(pl.Callback):
         if not best:  # fast_dev_run and the like: nothing was trained that could be deployed
             return
         copy = type(pl_module).load_from_checkpoint(best, map_location="cpu")
+        copy.network.to(memory_format=torch.channels_last)  # as the pictures come
         data = trainer.datamodule
         # Now, as finishing takes the network apart.
         references = pl_module.strategy.before_int8(copy.network, pl_module.pretrained)
