@@ -1,4 +1,4 @@
-"""What a run's deployed network said of each photo: ``predictions.csv``, so that runs can be compared photo by photo."""
+"""What a run's deployed network said of each photo, ``predictions.csv``: runs can be compared photo by photo."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ def still(network: nn.Module, *, rounding: bool) -> nn.Module:
 
 
 def convert(network: nn.Module, engine: str) -> nn.Module:
-    """A copy, on the CPU and in eval mode, of a network with its prepared backbone int8; the network stays as it was."""
+    """A copy, on the CPU and in eval mode, with the prepared backbone int8; the network stays as it was."""
     network = copy.deepcopy(network).cpu().eval()
     if isinstance(network, Prepared):
         return _int8(network.graph, engine)

@@ -121,7 +121,10 @@ class Smuggled:
 def test_a_smuggled_pickle_does_not_run(copied, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = copied("frozen")
-    for write in (lambda: (folder / "weights.pt").write_bytes(pickle.dumps(Smuggled())), lambda: torch.save({"head.weight": Smuggled()}, folder / "weights.pt")):
+    for write in (
+        lambda: (folder / "weights.pt").write_bytes(pickle.dumps(Smuggled())),
+        lambda: torch.save({"head.weight": Smuggled()}, folder / "weights.pt"),
+    ):
         write()
         sign(folder)
         with pytest.raises(HymtlError, match="other than tensors, and was not run"):
@@ -131,5 +134,7 @@ def test_a_smuggled_pickle_does_not_run(copied, tmp_path, monkeypatch):
 
 def test_the_digests_are_those_of_the_command_of_that_name(copied):
     folder = copied("frozen")
-    checked = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True, text=True)
+    checked = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True, text=True
+    )
     assert checked.returncode == 0, checked.stderr

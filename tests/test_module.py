@@ -97,7 +97,9 @@ def test_after_qat_the_same_module_is_tested_and_fitted_again(config, pictures):
 
 def test_looking_at_validation_photos_moves_no_observer_and_no_batch_norm(config, pictures):
     """Bit for bit: the sanity check before fitting, then validation, test and prediction."""
-    module, data, trainer = experiment.prepare(config(*settings("qat", pictures, "epochs=1", "trainer.num_sanity_val_steps=-1")))
+    module, data, trainer = experiment.prepare(
+        config(*settings("qat", pictures, "epochs=1", "trainer.num_sanity_val_steps=-1"))
+    )
     states = [{key: value.clone() for key, value in module.network.state_dict().items()}]
 
     class AfterTheSanityCheck(pl.Callback):
@@ -197,8 +199,12 @@ def test_losses_and_accuracies_are_means_over_samples(config, pictures):
     with torch.no_grad():
         batches = [(module.eval()(pictures), labels) for pictures, labels in trainer.datamodule.val_dataloader()]
     logits, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    assert trainer.callback_metrics["val/loss"].item() == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
-    assert trainer.callback_metrics["val/acc"].item() == pytest.approx((logits.argmax(1) == labels).float().mean().item())
+    assert trainer.callback_metrics["val/loss"].item() == pytest.approx(
+        F.cross_entropy(logits, labels).item(), rel=1e-5
+    )
+    assert trainer.callback_metrics["val/acc"].item() == pytest.approx(
+        (logits.argmax(1) == labels).float().mean().item()
+    )
 
 
 def test_equal_accuracies_go_to_the_lower_loss(tmp_path):

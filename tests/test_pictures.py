@@ -72,7 +72,9 @@ def captions(figure):
 def test_predictions_mark_right_and_wrong_with_confidence():
     pictures = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
     probabilities = torch.tensor([[0.9, 0.1], [0.25, 0.75]])
-    figure = figures.predictions(pictures, torch.tensor([0, 0]), probabilities, ["ants", "bees"], "title", ["", "float: ants"])
+    figure = figures.predictions(
+        pictures, torch.tensor([0, 0]), probabilities, ["ants", "bees"], "title", ["", "float: ants"]
+    )
     assert captions(figure) == [("ants 90%", figures.RIGHT), ("float: ants\nbees 75%\nis ants", figures.WRONG)]
 
 
@@ -85,5 +87,7 @@ def test_the_confusion_matrix_has_the_true_class_in_rows():
 
 
 def test_no_mistakes_is_a_picture_too():
-    figure = figures.predictions(torch.empty(0, 3, 1, 1), torch.empty(0).long(), torch.empty(0, 2), ["a", "b"], "none", [])
+    figure = figures.predictions(
+        torch.empty(0, 3, 1, 1), torch.empty(0).long(), torch.empty(0, 2), ["a", "b"], "none", []
+    )
     assert captions(figure) == []

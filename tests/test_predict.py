@@ -31,7 +31,10 @@ def test_paths_images_and_tensors_say_the_same_as_validation_did(fitted, picture
     recorded = predictions.read(run.folder / "predictions.csv")
     paths = [pictures / row.photo for row in recorded]
     for row, by_path in zip(recorded, predictor(paths), strict=True):
-        assert (by_path.label, by_path.confidence) == (row.guess, pytest.approx(max(row.probabilities.values()), abs=1e-3))
+        assert (by_path.label, by_path.confidence) == (
+            row.guess,
+            pytest.approx(max(row.probabilities.values()), abs=1e-3),
+        )
         assert sum(by_path.probabilities.values()) == pytest.approx(1)
     with Image.open(paths[0]) as image:
         tensor = pil_to_tensor(image.convert("RGB"))
@@ -70,8 +73,12 @@ def test_the_command_names_what_is_no_picture_and_goes_on(fitted, mixed, capsys,
 def test_json_is_for_machines(fitted, mixed, capsys):
     assert cli.main(["predict", "--json", str(fitted("frozen").folder), str(mixed)]) == 1
     rows = json.loads(capsys.readouterr().out)
-    assert [("error" in row, sorted(row)) for row in rows[:2]] == [(False, ["confidence", "file", "label", "probabilities"])] * 2
-    assert {row["file"].rsplit("/", 1)[1] for row in rows[2:]} == {"text.jpg", "empty"} and all("error" in row for row in rows[2:])
+    assert [("error" in row, sorted(row)) for row in rows[:2]] == [
+        (False, ["confidence", "file", "label", "probabilities"])
+    ] * 2
+    assert {row["file"].rsplit("/", 1)[1] for row in rows[2:]} == {"text.jpg", "empty"} and all(
+        "error" in row for row in rows[2:]
+    )
 
 
 def test_good_pictures_alone_end_well_and_many_keep_their_order(fitted, pictures, capsys):

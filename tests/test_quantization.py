@@ -17,7 +17,9 @@ ENGINES = [name for name in ("onednn", "x86", "fbgemm") if name in torch.backend
 
 
 def test_bias_correction_gives_each_channel_its_mean_back_and_changes_nothing_else():
-    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.Flatten(), nn.Linear(4 * 12 * 12, 5)).eval()
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.Flatten(), nn.Linear(4 * 12 * 12, 5)
+    ).eval()
     pictures = torch.rand(16, 3, 16, 16)
     expected = network(pictures).mean(0)
     before = copy.deepcopy(network)
@@ -52,9 +54,11 @@ def test_depthwise_sums_do_not_overflow(engine):
     assert (int8(pictures) - expected).abs().max() < 0.05 * expected.max()
 
 
-# In between the default suite takes what the others are most unlike: depthwise layers, in the engine that could overflow.
+# In between, the default suite takes depthwise layers in the engine that could overflow in them.
 CASES = [
-    pytest.param(backbone, engine, marks=[] if (backbone, engine) == ("efficientnet_lite0", "x86") else pytest.mark.slow)
+    pytest.param(
+        backbone, engine, marks=[] if (backbone, engine) == ("efficientnet_lite0", "x86") else pytest.mark.slow
+    )
     for backbone in ("resnet18", "efficientnet_lite0")
     for engine in ENGINES
 ]
@@ -64,7 +68,9 @@ CASES = [
 def test_int8_features_stay_close_to_float(backbone, engine, photos, resnet18_weights):
     """Cosine at least 0.99 on validation photos, calibrated on training photos only."""
     pretrained = backbones.find(backbone, "imagenet" if backbone == "efficientnet_lite0" else str(resnet18_weights))
-    data = PhotoDataModule(find_photos("folder", str(photos)), pretrained.backbone.preprocessing, batch_size=16, workers=0)
+    data = PhotoDataModule(
+        find_photos("folder", str(photos)), pretrained.backbone.preprocessing, batch_size=16, workers=0
+    )
     calibration = list(data.calibration_batches())
     validation = data.dataset("val")
     body = pretrained.backbone.build()

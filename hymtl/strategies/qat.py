@@ -21,12 +21,12 @@ class QAT(Strategy):
     ``observers`` is ``"training"`` (ranges move in training steps alone) or ``"always"`` (in validation too,
     as in the tutorial, which thereby lets validation photos into the network). ``reduce_range`` keeps
     activations to 7 bits: False, True (the tutorial's), or ``"auto"``, where the engine overflows otherwise.
-    ``batch_norm``: see :func:`held_batch_norms`; ``quantizer``: see :func:`choose_quantizer`. After ``freeze_batch_norm_after`` epochs batch-norm statistics
-    stay as they are, after ``freeze_observers_after`` the ranges too, so that the weights settle on the very
-    rounding that is deployed; None: never. TensorBoard shows both (``qat/batch_norm``, ``qat/observers``: 1 while
-    they move).
+    ``batch_norm``: see :func:`held_batch_norms`; ``quantizer``: see :func:`choose_quantizer`. After
+    ``freeze_batch_norm_after`` epochs batch-norm statistics stay as they are, after ``freeze_observers_after`` the
+    ranges too, so that the weights settle on the very rounding that is deployed; None: never. TensorBoard shows both
+    (``qat/batch_norm``, ``qat/observers``: 1 while they move; the idea is that of torchvision's reference,
+    ``train_quantization.py``).
 
-    Source of the schedule: torchvision's quantization reference, ``train_quantization.py``.
     Source: PyTorch's quantized transfer learning tutorial, part 2; Jacob et al., "Quantization and Training
     of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (CVPR 2018).
     """

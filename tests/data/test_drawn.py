@@ -73,7 +73,8 @@ def test_layout_and_counts(small):
     found = sorted(str(path.relative_to(small)) for path in small.rglob("*.jpg"))
     assert found == sorted(
         [f"train/{kind}/{number:04d}.jpg" for kind in drawn.KINDS for number in range(4)]
-        + [f"val/{kind}/{number:04d}.jpg" for kind in drawn.KINDS for number in range(2)])
+        + [f"val/{kind}/{number:04d}.jpg" for kind in drawn.KINDS for number in range(2)]
+    )
 
 
 def test_ants_get_the_odd_picture(tmp_path):

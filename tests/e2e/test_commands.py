@@ -113,7 +113,8 @@ def test_help_shows_choices_settings_and_examples(shell):
     done = shell("train.py", "--help")
     assert done.returncode == 0
     for word in (
-        "strategy: finetune, frozen, gradual, partial, ptq, qat, quantized, scratch", "batch_size: 4",
+        "strategy: finetune, frozen, gradual, partial, ptq, qat, quantized, scratch",
+        "batch_size: 4",
         "strategy=finetune,frozen,quantized,qat",
     ):
         assert word in done.stdout

@@ -185,7 +185,9 @@ def test_partial_trains_the_head_and_the_last_stages(backbone, stages, prefixes)
 def test_the_stages_of_a_backbone_are_all_of_it_in_order_and_once(name):
     backbone = backbones.get(name)
     network = backbone.build()
-    staged = [f"{m}.{p}" for stage in backbone.stages for m in stage for p, _ in network.get_submodule(m).named_parameters()]
+    staged = [
+        f"{m}.{p}" for stage in backbone.stages for m in stage for p, _ in network.get_submodule(m).named_parameters()
+    ]
     assert staged == [name for name, _ in network.named_parameters()]
 
 
