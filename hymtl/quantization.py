@@ -144,7 +144,7 @@ def prepare_qat(backbone: nn.Module, engine: str, reduce_range: bool, *, observe
         _limit_depthwise(backbone, ao.FakeQuantize.with_args(observer=DepthwiseWeightObserver, **_WEIGHT))
     ao.prepare_qat(backbone, inplace=True)
     if not observe:
-        backbone.apply(ao.disable_observer)
+        stop_observing(backbone)
         _observe_weights(backbone)
     return backbone
 
@@ -161,7 +161,7 @@ def _observe_weights(backbone: nn.Module) -> None:
         fake_quant.enable_observer()
     backbone.eval()(torch.zeros(1, 3, 64, 64))
     backbone.train()
-    backbone.apply(ao.disable_observer)
+    stop_observing(backbone)
 
 
 @torch.no_grad()
@@ -201,7 +201,7 @@ def fused(backbone: nn.Module) -> nn.Module:
 def still(network: nn.Module, *, rounding: bool) -> nn.Module:
     """A copy of a network in QAT, in eval mode, that nothing moves, with or without its rounding to int8."""
     copied = copy.deepcopy(network).cpu().eval()
-    copied.apply(ao.disable_observer)
+    stop_observing(copied)
     return copied if rounding else copied.apply(ao.disable_fake_quant)
 
 
