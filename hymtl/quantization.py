@@ -1,11 +1,11 @@
-"""int8 quantization in eager mode: the only file that knows ``torch.ao.quantization``.
+"""int8 quantization in eager mode: with :mod:`hymtl.fake_quant` all that knows ``torch.ao.quantization``.
 
 The words are the field's own. A *qconfig* says how activations and weights are observed; *observers*
 watch ranges during *calibration*; *fake-quant* rounds to int8 and back during training; *convert* swaps
 modules for int8 ones, which run on the CPU only, by one of several *engines*.
 
 It knows no config, no data and no Lightning, so that the day ``torch.ao.quantization`` leaves torch,
-this file is what changes.
+these two files are what changes.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from torch.ao.quantization import DeQuantStub, QuantStub  # noqa: F401  (for bac
 
 from hymtl.bias_correction import correct_bias
 from hymtl.errors import HymtlError, did_you_mean
+from hymtl.fake_quant import FakeQuantize, as_torchs, qat_modules
 
 # onednn first: as fast as x86 on CPUs with VNNI and not slower elsewhere; qnnpack is made for ARM.
 ENGINES = ("onednn", "x86", "fbgemm", "qnnpack")
@@ -102,13 +103,14 @@ def _overflows_in_depthwise(engine: str) -> bool:
 
 def qat_qconfig(engine: str, reduce_range: bool) -> ao.QConfig:
     """Fake-quant for training: moving-average ranges, per-channel 8-bit weights."""
-    activation = ao.FusedMovingAvgObsFakeQuantize.with_args(
+    activation = FakeQuantize.with_args(
         observer=ao.MovingAverageMinMaxObserver,
         quant_min=0,
         quant_max=255,
         reduce_range=reduce_range,
     )
-    return ao.QConfig(activation=activation, weight=ao.get_default_qat_qconfig(engine).weight)
+    weight = ao.get_default_qat_qconfig(engine).weight.p.keywords
+    return ao.QConfig(activation=activation, weight=FakeQuantize.with_args(**weight))
 
 
 def calibration_qconfig(engine: str) -> ao.QConfig:
@@ -142,7 +144,7 @@ def prepare_qat(backbone: nn.Module, engine: str, reduce_range: bool, *, observe
     if _overflows_in_depthwise(engine):
         # Not the fused fake-quant: that one has a moving average of its own and never calls its observer.
         _limit_depthwise(backbone, ao.FakeQuantize.with_args(observer=DepthwiseWeightObserver, **_WEIGHT))
-    ao.prepare_qat(backbone, inplace=True)
+    ao.prepare_qat(backbone, mapping=qat_modules(), inplace=True)
     if not observe:
         stop_observing(backbone)
         _observe_weights(backbone)
@@ -209,7 +211,7 @@ def convert(network: nn.Module, engine: str) -> nn.Module:
     """An int8 copy, on the CPU and in eval mode, of a prepared network, which itself stays as it was."""
     set_engine(engine)
     int8 = copy.deepcopy(network).cpu().eval()
-    return ao.convert(int8, inplace=True)
+    return ao.convert(as_torchs(int8), inplace=True)
 
 
 def post_training(backbone: nn.Module, engine: str, batches: Iterable[Tensor]) -> nn.Module:
@@ -238,7 +240,7 @@ def fuse(module: nn.Sequential, names: list[str], *, is_qat: bool) -> None:
     method(module, names, inplace=True, fuse_custom_config_dict=custom)
 
 
-class _ClippedFakeQuantize(ao.FusedMovingAvgObsFakeQuantize):
+class _ClippedFakeQuantize(FakeQuantize):
     """Fake-quant behind a fused ReLU6: torch's fused QAT module applies ReLU, so the 6 is applied here."""
 
     def forward(self, x: Tensor) -> Tensor:

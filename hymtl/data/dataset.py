@@ -37,6 +37,11 @@ class PhotoDataset(Dataset):
                     self._kept += prepared
         return taken
 
+    @property
+    def decodes(self) -> bool:
+        """Whether some pictures found no room and are decoded each time."""
+        return len(self._kept) < len(self.photos)
+
     def __len__(self) -> int:
         return len(self.photos)
 

@@ -24,6 +24,7 @@ class History:
     val_acc: list[float] = field(default_factory=list)
     lr: list[float] = field(default_factory=list)
     best_epoch: int = -1
+    last: dict = field(default_factory=dict)  # weights and ranges after the last epoch
 
 
 def train(network, loaders, optimizer, scheduler, epochs) -> History:
@@ -66,6 +67,7 @@ def train(network, loaders, optimizer, scheduler, epochs) -> History:
         if score > best:
             best, history.best_epoch = score, epoch
             best_weights = copy.deepcopy(network.state_dict())
+    history.last = copy.deepcopy(network.state_dict())
     network.load_state_dict(best_weights)
     return history
 

@@ -1,8 +1,13 @@
 """hymtl against plain PyTorch: same weights, same batches, same seed, same mathematics.
 
-Equal to the last bit, under every strategy: the weights after training, learning rates, accuracies, the best
+Equal to the last bit, but under qat: the weights after training, learning rates, accuracies, the best
 epoch and the deployed network's logits. The losses of an epoch agree within 1e-6 relative, as Lightning
 sums them in float32 and the reference in float64.
+
+Under qat hymtl rounds sums elsewhere than torch (see hymtl/fake_quant.py), and rounding to int8 blows a difference of
+1e-7 up: torch's own features change by a twentieth if its input does by a millionth. So the training is
+compared with rounding switched off, ranges and all; the rounding in tests/test_fake_quant.py; and the conversion
+by weights and ranges that the reference trained with rounding, bit for bit.
 """
 
 import copy
@@ -15,7 +20,7 @@ from torch import nn
 from torch.ao import quantization as ao
 from torchvision.models import resnet18
 
-from hymtl import artifact, experiment
+from hymtl import artifact, backbones, experiment, strategies
 from tests.parity import reference
 
 EPOCHS = 2
@@ -73,6 +78,11 @@ def test_a_tutorial_experiment_is_the_tutorial(config, pictures, weights, strate
     network.to(memory_format=torch.channels_last)  # the order in memory decides how sums round
     head = last_linear(network)
     head.load_state_dict(last_linear(module.network).state_dict())
+    if strategy == "qat":
+        for either in (network, module.network):
+            either.apply(ao.disable_fake_quant)
+    rel = 1e-3 if strategy == "qat" else 1e-6
+    a_photo = 0.1 if strategy == "qat" else 0  # random weights classify some photos by a hair
     trained = list(network.parameters()) if strategy in ("finetune", "qat") else list(head.parameters())
     optimizer = torch.optim.SGD(trained, recipe["lr"], momentum=0.9, weight_decay=recipe["weight_decay"])
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=recipe["gamma"])
@@ -83,17 +93,58 @@ def test_a_tutorial_experiment_is_the_tutorial(config, pictures, weights, strate
     loaders = {"train": datamodule.train_dataloader(), "val": datamodule.val_dataloader()}
     history = reference.train(network, loaders, optimizer, scheduler, EPOCHS)
 
+    (group,) = trainer.optimizers[0].param_groups  # a tenth more of weight decay hides in those 1e-3
+    assert (group["initial_lr"], group["weight_decay"], group["momentum"]) == (
+        recipe["lr"],
+        recipe["weight_decay"],
+        0.9,
+    )
+
     trainer.logger.save()
     events = EventAccumulator(cfg.run_dir).Reload()
     logged = {tag: [event.value for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
-    assert logged["train/loss"] == pytest.approx(history.train_loss, rel=1e-6)
-    assert logged["val/loss"] == pytest.approx(history.val_loss, rel=1e-6)
-    assert logged["train/acc"] == pytest.approx(history.train_acc, rel=1e-7)
-    assert logged["val/acc"] == pytest.approx(history.val_acc, rel=1e-7)
+    assert logged["train/loss"] == pytest.approx(history.train_loss, rel=rel)
+    assert logged["val/loss"] == pytest.approx(history.val_loss, rel=rel)
+    assert logged["train/acc"] == pytest.approx(history.train_acc, rel=1e-7, abs=a_photo)
+    assert logged["val/acc"] == pytest.approx(history.val_acc, rel=1e-7, abs=a_photo)
     assert logged["lr"] == pytest.approx(history.lr, rel=1e-7)
-    assert trainer.checkpoint_callback.best_epoch == history.best_epoch
 
     if strategy == "qat":
-        network = ao.convert(copy.deepcopy(network).eval())
-    deployed = artifact.load(Path(cfg.run_dir) / "artifact").network
-    assert torch.equal(logits(deployed, loaders["val"]), logits(network, loaders["val"]))
+        network.load_state_dict(history.last)
+        assert_ranges_agree(trainer.lightning_module.network, network)
+    else:
+        assert trainer.checkpoint_callback.best_epoch == history.best_epoch
+        deployed = artifact.load(Path(cfg.run_dir) / "artifact").network
+        assert torch.equal(logits(deployed, loaders["val"]), logits(network, loaders["val"]))
+
+
+def test_qat_converts_as_torch_does(pictures, weights):
+    """What the reference trained, with rounding, loaded into hymtl's network and converted by it."""
+    torch.manual_seed(SEED)
+    network = reference.qat_resnet18(torch.load(weights), 2).to(memory_format=torch.channels_last)
+    batches = [(torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 0, 1])) for _ in range(3)]
+    optimizer = torch.optim.SGD(network.parameters(), 1e-2)
+    for inputs, labels in batches:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(inputs), labels).backward()
+        optimizer.step()
+    recipe = strategies.create("qat", engine="fbgemm", reduce_range=True)
+    ours = recipe.build(backbones.get("resnet18"), 2)
+    ours.load_state_dict({our_name(name): value for name, value in network.state_dict().items()})
+    theirs = ao.convert(copy.deepcopy(network).eval())
+    assert torch.equal(logits(recipe.finish(ours, []), batches), logits(theirs, batches))
+
+
+def our_name(name: str) -> str:
+    """Of a tensor of the reference's network, which is a sequence: features, flattening, head."""
+    order = "quant conv1 bn1 relu maxpool layer1 layer2 layer3 layer4 avgpool dequant".split()
+    part, index, rest = name.split(".", 2)
+    return f"backbone.{order[int(index)]}.{rest}" if part == "0" else f"head.{index}.{rest}"
+
+
+def assert_ranges_agree(ours: nn.Module, theirs: nn.Module) -> None:
+    values = ours.state_dict()
+    ranges = {name: value for name, value in theirs.state_dict().items() if name.endswith(("min_val", "max_val"))}
+    assert len(ranges) > 80
+    for name, value in ranges.items():
+        assert torch.allclose(values[our_name(name)], value, rtol=1e-2, atol=1e-3), name
