@@ -14,7 +14,7 @@ from hymtl import backbones, fingerprint, results, settings, strategies
 from hymtl.backbones import Pretrained
 from hymtl.data import PhotoDataModule, PhotoFolder, arrange, find_photos
 from hymtl.errors import HymtlError
-from hymtl.memory import keep_big_blocks
+from hymtl.memory import GiveBack, keep_big_blocks
 from hymtl.module import TransferModule
 from hymtl.strategies import Strategy
 
@@ -119,5 +119,5 @@ def _trainer(cfg: DictConfig, strategy: Strategy) -> pl.Trainer:
         cfg.trainer,
         accelerator=accelerator,
         logger=instantiate(cfg.logger),
-        callbacks=[instantiate(callback) for callback in cfg.callbacks.values()],
+        callbacks=[GiveBack(), *(instantiate(callback) for callback in cfg.callbacks.values())],
     )

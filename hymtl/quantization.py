@@ -20,7 +20,7 @@ from torch.ao.nn import intrinsic
 from torch.ao.nn.quantized import FloatFunctional  # noqa: F401  (for backbones with residual additions)
 from torch.ao.quantization import DeQuantStub, QuantStub  # noqa: F401  (for backbones)
 
-from hymtl.bias_correction import correct_bias
+from hymtl.bias_correction import channel_means, correct_bias
 from hymtl.errors import HymtlError, did_you_mean
 from hymtl.fake_quant import FakeQuantize, as_torchs, qat_modules
 
@@ -174,6 +174,19 @@ def calibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 @contextlib.contextmanager
+def _observers_off(network: nn.Module) -> Iterator[None]:
+    """Have the observers of calibration, which cannot be switched, pass on what they get inside the block."""
+    observers = [module for module in network.modules() if isinstance(module, ao.ObserverBase)]
+    for observer in observers:
+        observer.forward = lambda activation: activation
+    try:
+        yield
+    finally:
+        for observer in observers:
+            del observer.forward
+
+
+@contextlib.contextmanager
 def observing(network: nn.Module) -> Iterator[None]:
     """Switch the fake-quant observers on inside the block and off again after it.
 
@@ -218,8 +231,10 @@ def post_training(backbone: nn.Module, engine: str, batches: Iterable[Tensor]) -
     """The int8 backbone of a float one, which is taken apart, calibrated on ``batches`` of (N, 3, H, W)."""
     batches = list(batches)
     prepare_calibration(backbone, engine)
-    calibrate(backbone, batches)
-    correct_bias(backbone, _rounded_weight, torch.cat(batches))
+    with channel_means(backbone) as means:
+        calibrate(backbone, batches)
+    with _observers_off(backbone):  # they have seen it all, and take longer than the network
+        correct_bias(backbone, _rounded_weight, torch.cat(batches), means)
     return convert(backbone, engine)
 
 

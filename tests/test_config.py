@@ -1,7 +1,12 @@
 """The recipes, as numbers a user sees with `--cfg job`, and that overrides win over them."""
 
+import gc
+import sys
+
 import pytest
 from omegaconf import OmegaConf
+
+from hymtl.imports import quicker_imports
 
 # Source: PyTorch's transfer learning tutorial and quantized transfer learning tutorial.
 #             batch  lr    decay  step gamma augmentation           resize
@@ -68,3 +73,10 @@ def test_another_optimizer_keeps_the_recipes_numbers(config):
     cfg = config("strategy=qat", "optim=adamw")
     assert cfg.optim._target_ == "torch.optim.AdamW"
     assert cfg.optim.weight_decay == 0.1
+
+
+def test_what_quickens_imports_is_gone_after_them(monkeypatch):
+    monkeypatch.delitem(sys.modules, "scipy.signal", raising=False)
+    with quicker_imports():
+        assert "scipy.signal" in sys.modules and not gc.isenabled()
+    assert "scipy.signal" not in sys.modules and gc.isenabled()

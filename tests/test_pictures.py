@@ -66,7 +66,7 @@ def test_one_override_switches_the_pictures_off(config, three_classes):
 
 
 def captions(figure):
-    return [(axes.get_title(), axes.title.get_color()) for axes in figure.axes if axes.get_title()]
+    return [(text.get_text(), text.get_color()) for text in figure.texts if text.get_text() != figure.get_suptitle()]
 
 
 def test_predictions_mark_right_and_wrong_with_confidence():

@@ -1,5 +1,6 @@
 """Convert the best network when fitting ends."""
 
+import copy
 import io
 from pathlib import Path
 
@@ -37,17 +38,15 @@ class ConvertBest(pl.Callback):
         best = trainer.checkpoint_callback.best_model_path
         if not best:  # fast_dev_run and the like: nothing was trained that could be deployed
             return
-        copy = type(pl_module).load_from_checkpoint(best, map_location="cpu")
-        copy.network.to(memory_format=torch.channels_last)  # as the pictures come
-        data = trainer.datamodule
-        # Now, as finishing takes the network apart.
-        references = pl_module.strategy.before_int8(copy.network, pl_module.pretrained)
-        network = copy.strategy.finish(copy.network, data.calibration_batches())
+        data, strategy = trainer.datamodule, pl_module.strategy
+        trained = _trained(pl_module.network, best)
+        references = strategy.before_int8(trained, pl_module.pretrained)  # now, as finishing takes the network apart
+        network = strategy.finish(trained, data.calibration_batches())
         self._judge(network, data)
         if references:
             self._compare(references, network, data)
-        artifact.save(self.dirpath, network, copy.hparams, self._scores(trainer))
-        self.bytes = self._sizes(copy.hparams, copy.strategy.quantizes)
+        artifact.save(self.dirpath, network, pl_module.hparams, self._scores(trainer))
+        self.bytes = self._sizes(pl_module.hparams, strategy.quantizes)
 
     def _judge(self, network: Classifier, data: PhotoDataModule) -> None:
         self.score = evaluation.score(network, data.val_dataloader())
@@ -81,6 +80,14 @@ class ConvertBest(pl.Callback):
         buffer = io.BytesIO()
         torch.save(network.state_dict(), buffer)
         return {"float": buffer.getbuffer().nbytes, "int8": saved}
+
+
+def _trained(network: Classifier, checkpoint: str) -> Classifier:
+    """A copy of the network, on the CPU, with the weights of a checkpoint; to build it anew would take longer."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    copied = copy.deepcopy(network).cpu()
+    copied.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
+    return copied.to(memory_format=torch.channels_last)  # as the pictures come
 
 
 def _val(data: PhotoDataModule, network: Classifier) -> DataLoader:
