@@ -17,8 +17,8 @@ class FixedFeatures(pl.Callback):
 
     Photos, augmentation, order and dropout are those of training on pictures, so the losses are too, up to float
     rounding; in int8 to the bit. ``disk_gb`` gigabytes of features are kept in ``$HYMTL_HOME/features`` for
-    other runs; 0 keeps none. Without this callback, or where :meth:`_obstacle` finds one, pictures go through the
-    backbone at every step.
+    other runs; 0 keeps none. Without this callback, or where there is an obstacle (the log names it), pictures go
+    through the backbone at every step.
     """
 
     def __init__(self, disk_gb: float = 1.0) -> None:

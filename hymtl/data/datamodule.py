@@ -32,8 +32,8 @@ class PhotoDataModule(pl.LightningDataModule):
     a new one each epoch. Pictures, as far as they can be prepared once, are kept in ``cache_gb`` gigabytes
     of memory; those that find no room there are decoded each time.
 
-    While ``features`` is set, the three loaders give batches of (:class:`hymtl.network.Activations`, labels) of the same
-    photos instead.
+    While ``features`` is set, the three loaders give batches of (:class:`hymtl.network.Activations`, labels) of the
+    same photos instead.
     """
 
     def __init__(
