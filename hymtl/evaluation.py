@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hymtl.network import Classifier
+from hymtl.network import Activations, Classifier
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Score:
 
 
 @torch.no_grad()
-def score(network: Classifier, batches: Iterable[tuple[Tensor, Tensor]]) -> Score:
-    """Run a network in eval mode, on the CPU, over batches of (pictures or their features, labels)."""
+def score(network: Classifier, batches: Iterable[tuple[Tensor | Activations, Tensor]]) -> Score:
+    """Run a network in eval mode, on the CPU, over batches of (pictures or their activations, labels)."""
     network.eval()
     features, labels = zip(*((network.features(inputs), labels) for inputs, labels in batches), strict=True)
     return Score(torch.cat(features), network.head(torch.cat(features)), torch.cat(labels))

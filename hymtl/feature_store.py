@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -17,7 +18,10 @@ DIGEST = 32  # bytes of sha256, at the start of each file
 
 
 class FeatureStore:
-    """A folder of tensors by key, of at most ``limit`` bytes in all: the longest unused go first.
+    """A folder of tensors by key, of at most ``limit`` bytes in all, of which one run takes at most half.
+
+    To make room, what lay unused for most seconds times bytes goes first: a few large files drive out their like
+    before the many small ones.
 
     A file appears whole or not at all, so processes may share the folder. It may be deleted at any time. Nothing
     here ends a run: a folder that cannot be written to is said once, a damaged file is as good as missing.
@@ -70,12 +74,15 @@ class FeatureStore:
 
     def _make_room(self, size: int) -> bool:
         self.folder.mkdir(parents=True, exist_ok=True)
-        files = [(entry.stat(), Path(entry.path)) for entry in os.scandir(self.folder)]
-        taken = sum(stat.st_size for stat, _ in files)
-        for stat, file in sorted(files, key=lambda found: found[0].st_mtime):
+        files = {Path(entry.path): entry.stat() for entry in os.scandir(self.folder)}
+        sizes = {file: stat.st_size for file, stat in files.items()}
+        if size + sum(sizes[file] for file in files if file in self._used) > self.limit / 2:
+            return False
+        now, taken = time.time(), sum(sizes.values())
+        others = [file for file in files if file not in self._used]
+        for file in sorted(others, key=lambda file: (files[file].st_mtime - now) * sizes[file]):
             if taken + size <= self.limit:
                 break
-            if file not in self._used:
-                file.unlink(missing_ok=True)
-                taken -= stat.st_size
-        return taken + size <= self.limit
+            file.unlink(missing_ok=True)
+            taken -= sizes[file]
+        return True

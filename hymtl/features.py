@@ -1,8 +1,13 @@
-"""Features of a backbone that does not change: computed once, in large batches, instead of at every step."""
+"""What a backbone, or its first part, gives where it does not change: computed once, in large batches.
+
+Shapes: N photos; features (N, F) of a whole backbone, activations (N, C, H, W) of most first parts. Both are called
+features here.
+"""
 
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import PIL
@@ -13,18 +18,20 @@ from torch.utils.data import DataLoader, Dataset
 
 from hymtl.data import PhotoDataModule
 from hymtl.feature_store import FeatureStore
+from hymtl.network import Activations
 
 BATCH = 32  # pictures that go through the backbone at a time
 FORMAT = 1  # of the facts that make a key
 
 
 class Features:
-    """What a fixed backbone makes of the photos of ``data``: features (N, F), float32, on the CPU, of a split and view.
+    """What a fixed backbone makes of the photos of ``data``: features, float32, on the CPU, of a split and view.
 
     ``backbone`` must give the same for a picture whatever else is in the batch, so in eval mode, on ``device``.
     With ``bf16`` it runs in mixed precision. Views of training photos differ by augmentation; other splits have view
     0 alone. A view is looked for in memory, then in ``store``, and else computed; ``counts`` has how many were
-    ``"found"`` or ``"computed"``.
+    ``"found"`` or ``"computed"``. Memory holds the last view of each split, and others that come again as far as
+    they go into the data's ``cache_gb`` gigabytes.
     """
 
     def __init__(
@@ -48,8 +55,14 @@ class Features:
         """Those of another backbone, on the CPU; kept and counted with these."""
         return Features(backbone, self.data, torch.device("cpu"), self.store, self.counts, bf16=self.bf16)
 
+    def gigabytes(self) -> float:
+        """Memory that one view of every photo takes."""
+        size, channels = self.data.preprocessing.size, self.data.preprocessing.channels
+        each = self._run([torch.zeros(1, channels, size, size)])
+        return each.nbytes * sum(map(len, self.data.photos.splits.values())) / 1e9
+
     def loader(self, split: str, *, shuffle: bool = False) -> DataLoader:
-        """Batches of (features (N, F), labels (N)): the photos, in the order, of the same loader of pictures."""
+        """Batches of (:class:`Activations`, labels (N)): the photos, in the order, of the same loader of pictures."""
         return DataLoader(
             _FeatureDataset(self, split),
             batch_size=self.data.loaded(split),
@@ -59,15 +72,24 @@ class Features:
         )
 
     def view(self, split: str, view: int) -> Tensor:
-        """Features (N, F) of the photos of a split in their order, augmented as ``view`` says."""
+        """Features of the photos of a split in their order, augmented as ``view`` says."""
         if not self.data.augments(split):
             view = 0
         if (split, view) not in self._views:
-            features = self._stored_or_computed(split, view)
-            if not self.data.views:  # a view of its own for every epoch: none comes again
-                self._views = {key: value for key, value in self._views.items() if key[0] != split}
-            self._views[split, view] = features
+            self._make_room(split)
+            self._views[split, view] = self._stored_or_computed(split, view)
         return self._views[split, view]
+
+    def _make_room(self, split: str) -> None:
+        """In memory, for a view of a split: where need be, the last one goes.
+
+        Without ``views`` none comes again. With them the first stay: the last is what a cycle wants last.
+        """
+        held = [key for key in self._views if key[0] == split]
+        if held:
+            wanted = self._views[held[-1]].nbytes + sum(features.nbytes for features in self._views.values())
+            if not self.data.views or wanted > self.data.cache_gb * 1e9:
+                del self._views[held[-1]]
 
     def _stored_or_computed(self, split: str, view: int) -> Tensor:
         key = hashlib.sha256(json.dumps(self._facts(split, view), sort_keys=True).encode()).hexdigest()
@@ -85,10 +107,13 @@ class Features:
             self._pictures[split] = self.data.pictures(split, batch_size=BATCH)
         pictures = self._pictures[split]
         pictures.sampler.set_epoch(view)
+        return self._run(batch for batch, _ in pictures)
+
+    def _run(self, batches: Iterable[Tensor]) -> Tensor:
         # Validation asks in inference mode, whose tensors could never be trained on.
         rounding = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
         with torch.inference_mode(False), torch.no_grad(), rounding:
-            return torch.cat([self.backbone(batch.to(self.device)).float().cpu() for batch, _ in pictures])
+            return torch.cat([self.backbone(batch.to(self.device)).float().cpu() for batch in batches])
 
     def _facts(self, split: str, view: int) -> dict:
         """All that the features of a view depend on."""
@@ -117,10 +142,10 @@ class _FeatureDataset(Dataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+    def __getitems__(self, keys: list[tuple[int, int]]) -> tuple[Activations, Tensor]:
         (view,) = {view for view, _ in keys}
         indices = torch.tensor([index for _, index in keys])
-        return self.features.view(self.split, view)[indices], self.labels[indices]
+        return Activations(self.features.view(self.split, view)[indices]), self.labels[indices]
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -12,9 +12,12 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from hymtl import backbones, strategies
 from hymtl.backbones import Pretrained
+from hymtl.network import Activations
 
 # Lightning 2.6 asks torch for something that torch 2.15 renamed; it works, and is Lightning's to mend.
 warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated")
+
+Batch = tuple[Tensor | Activations, Tensor]  # and labels
 
 
 class TransferModule(pl.LightningModule):
@@ -59,25 +62,25 @@ class TransferModule(pl.LightningModule):
             {f"{stage}_acc": MulticlassAccuracy(len(classes), average="micro") for stage in ("train", "val", "test")}
         )
 
-    def forward(self, batch: Tensor) -> Tensor:
-        """Normalized pictures (N, 3, H, W), or the backbone's features of them (N, F), to logits (N, classes)."""
+    def forward(self, batch: Tensor | Activations) -> Tensor:
+        """Normalized pictures (N, 3, H, W), or their activations, to logits (N, classes)."""
         return self.network(batch)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+    def training_step(self, batch: Batch, index: int) -> Tensor:
         with self.strategy.training(self.network):
             return self._step(batch, "train")
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+    def validation_step(self, batch: Batch, index: int) -> Tensor:
         return self._step(batch, "val")
 
-    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+    def test_step(self, batch: Batch, index: int) -> Tensor:
         return self._step(batch, "test")
 
-    def predict_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+    def predict_step(self, batch: Batch, index: int) -> Tensor:
         """Class probabilities (N, classes)."""
         return self(batch[0]).softmax(dim=1)
 
-    def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> Tensor:
+    def _step(self, batch: Batch, stage: str) -> Tensor:
         inputs, labels = batch
         logits = self(inputs)
         loss = F.cross_entropy(logits, labels)

@@ -1,23 +1,23 @@
 """Features of a fixed backbone: those of the pictures, computed once, and anew when anything they hang on changes."""
 
 import dataclasses
-import io
 import logging
 import os
 import shutil
+import time
 
 import pytest
 import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from hymtl import experiment
-from hymtl.backbones import Preprocessing
+from hymtl import backbones, experiment, quantization, strategies
+from hymtl.backbones import Preprocessing, Pretrained
 from hymtl.data import PhotoDataModule
 from hymtl.data.photos import read_folder
 from hymtl.errors import HymtlError
 from hymtl.feature_store import FeatureStore
-from hymtl.features import Features
+from hymtl.features import Features, _identity
 from hymtl.module import TransferModule
 from tests.conftest import EPOCHS, settings
 
@@ -42,7 +42,8 @@ class Seen:
         forward = kind.forward
 
         def counting(backbone, batch):
-            self.pictures += len(batch)
+            if isinstance(batch, torch.Tensor):  # else it is traced, to be cut in two
+                self.pictures += len(batch)
             return forward(backbone, batch)
 
         monkeypatch.setattr(kind, "forward", counting)
@@ -68,24 +69,27 @@ def fit(cfg):
     return losses.epochs, seen.pictures, module
 
 
-@pytest.mark.parametrize("strategy", ["frozen", "quantized"])
-def test_training_on_features_is_training_on_pictures(config, pictures, strategy):
-    """Same photos, augmentation, order and dropout; every view of a photo goes through the backbone once."""
+@pytest.mark.parametrize("strategy", ["frozen", "quantized", "partial"])
+def test_training_on_features_is_training_on_pictures(config, pictures, strategy, caplog):
+    """Same photos, augmentation, order and dropout; every view of a photo goes through what is fixed once."""
+    caplog.set_level(logging.INFO)
     bare = ["~callbacks.convert", "~callbacks.pictures", "~callbacks.best", "data.batch_size=5"]
     slow, slowly_seen, expected = fit(config(*settings(strategy, pictures, *bare, "~callbacks.features")))
     fast, seen, module = fit(config(*settings(strategy, pictures, *bare)))
-    assert (slowly_seen, seen) == (EPOCHS * (24 + 12), EPOCHS * 24 + 12)
-    tolerance = {"rel": 1e-4, "abs": 1e-5} if strategy == "frozen" else {"rel": 0, "abs": 0}  # int8: to the bit
+    whole = 0 if strategy == "partial" else EPOCHS * 24 + 12  # partial: none through the whole of it
+    assert (slowly_seen, seen) == (EPOCHS * (24 + 12), whole)
+    assert f"of {EPOCHS + 1} views computed, of 0 found" in caplog.text
+    tolerance = {"rel": 0, "abs": 0} if strategy == "quantized" else {"rel": 1e-4, "abs": 1e-5}  # int8: to the bit
     assert len(slow) == len(fast) == EPOCHS
     for before, now in zip(slow, fast, strict=True):
         assert now == pytest.approx(before, **tolerance)
-    for name, weight in expected.network.head.state_dict().items():
-        torch.testing.assert_close(module.network.head.state_dict()[name], weight, **_close(strategy))
-    assert module.network.state_dict().keys() == expected.network.state_dict().keys()  # the whole network is saved
-
-
-def _close(strategy):
-    return {"rtol": 1e-4, "atol": 1e-6} if strategy == "frozen" else {"rtol": 0, "atol": 0}
+    fitted = module.network.state_dict()
+    assert fitted.keys() == expected.network.state_dict().keys()  # the whole network is saved
+    # Fusing rounds otherwise, which batch norm over five pictures magnifies.
+    tolerance = {"quantized": 0, "frozen": 1e-4, "partial": 1e-3}[strategy]
+    for name, value in expected.network.state_dict().items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            assert (fitted[name] - value).abs().max() <= tolerance * (value.abs().max() + 1e-2), name
 
 
 def test_another_learning_rate_finds_the_features_of_the_first(config, pictures, tmp_path, caplog):
@@ -130,12 +134,16 @@ def test_a_run_that_breaks_leaves_the_data_as_it_was(config, pictures):
         ("frozen", ["strategy.batch_norm=moving"]),
         ("frozen", ["trainer.limit_train_batches=2"]),
         ("finetune", ["trainer.limit_train_batches=1"]),
+        ("partial", ["strategy.stages=2"]),  # of two: nothing is fixed
+        ("partial", ["data.cache_gb=1e-6"]),
     ],
 )
-def test_who_cannot_use_features_trains_on_pictures(config, pictures, strategy, overrides, tmp_path):
+def test_who_cannot_use_features_trains_on_pictures(config, pictures, strategy, overrides, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     _, _, module = fit(config(*small(strategy, pictures, *overrides)))
     assert module.trainer.datamodule._datasets.keys() == {"train", "val"}
     assert not (tmp_path / "home").exists()
+    assert ("more than data.cache_gb=1e-06" in caplog.text) == ("data.cache_gb=1e-6" in overrides)
 
 
 def test_views_come_around_again(config, pictures):
@@ -153,7 +161,7 @@ def test_a_bad_number_of_views_is_named(config, pictures, views):
         experiment.prepare(config(*small("frozen", pictures, f"strategy.views={views}")))
 
 
-class Backbone(nn.Module):
+class FirstPart(nn.Module):
     """One convolution, and a count of the pictures that it saw."""
 
     def __init__(self):
@@ -164,7 +172,12 @@ class Backbone(nn.Module):
 
     def forward(self, pictures):
         self.seen += len(pictures)
-        return self.conv(pictures).mean(dim=(2, 3))
+        return self.conv(pictures)
+
+
+class Backbone(FirstPart):
+    def forward(self, pictures):
+        return super().forward(pictures).mean(dim=(2, 3))
 
 
 def data(folder, preprocessing=SMALL, **options):
@@ -174,7 +187,7 @@ def data(folder, preprocessing=SMALL, **options):
 
 @pytest.fixture
 def store(tmp_path):
-    return FeatureStore(tmp_path / "features", limit=1e6)
+    return FeatureStore(tmp_path / "features", limit=1e8)
 
 
 def features(backbone, module, store):
@@ -195,8 +208,8 @@ def test_batches_are_the_loaders_own_as_features(pictures, store):
         loader.sampler.set_epoch(epoch)
         reference.sampler.set_epoch(epoch)
         for (batch, labels), (shown, same) in zip(loader, reference, strict=True):
-            torch.testing.assert_close(batch, backbone(shown).detach())
-            assert torch.equal(labels, same) and not batch.requires_grad
+            torch.testing.assert_close(batch.values, backbone(shown).detach())
+            assert torch.equal(labels, same) and not batch.values.requires_grad
     assert len(loader) == len(reference) == 5
 
 
@@ -206,7 +219,8 @@ def _with_another_weight(backbone):
     return backbone
 
 
-def test_whatever_features_hang_on_makes_them_be_computed_again(pictures, store, tmp_path):
+@pytest.mark.parametrize("Backbone", [Backbone, FirstPart])
+def test_whatever_features_hang_on_makes_them_be_computed_again(Backbone, pictures, store, tmp_path):
     assert seen(Backbone(), data(pictures), store) == 24
     assert seen(Backbone(), data(pictures), store) == 0
     assert seen(_with_another_weight(Backbone()), data(pictures), store) == 24
@@ -231,10 +245,21 @@ def test_whatever_features_hang_on_makes_them_be_computed_again(pictures, store,
     assert seen(Backbone(), data(copy), store) == 24
 
 
-def test_an_int8_backbone_is_told_by_its_scales(pictures):
-    from hymtl import backbones, quantization
-    from hymtl.features import _identity
+def test_a_first_part_is_told_by_its_own_weights_alone():
+    def identity(stages=1, **changed):
+        torch.manual_seed(0)
+        recipe = strategies.create("partial", stages=stages)
+        network = recipe.transfer(Pretrained(backbones.get("efficientnet_lite0"), "random", None), 2, [])
+        with torch.no_grad():
+            for name, change in changed.items():
+                network.backbone.get_submodule(name).conv.weight[0] += change
+        return _identity(recipe.fixed_backbone(network))
 
+    assert identity() == identity() == identity(head=1e-3)
+    assert identity() != identity(stem=1e-3) and identity() != identity(stages=2)
+
+
+def test_an_int8_backbone_is_told_by_its_scales(pictures):
     def identity(brightness):
         torch.manual_seed(0)
         body = backbones.get("efficientnet_lite0").build()
@@ -247,6 +272,18 @@ def test_without_augmentation_every_epoch_is_the_same_view(pictures, store):
     backbone, module = Backbone(), data(pictures, augmentation="none")
     kept = features(backbone, module, store)
     assert torch.equal(kept.view("train", 0), kept.view("train", 7)) and backbone.seen == 24
+
+
+def test_of_a_cycle_the_first_views_stay_in_memory(pictures, tmp_path):
+    """As many as find room: more would drive each other out just before they are wanted."""
+    nothing_kept = FeatureStore(tmp_path / "features", limit=0)
+    backbone = Backbone()
+    view_gb = 24 * 4 * 4 / 1e9  # photos, features, bytes
+    kept = features(backbone, data(pictures, views=4, cache_gb=3.5 * view_gb), nothing_kept)
+    for _ in range(2):
+        for view in range(4):
+            kept.view("train", view)
+    assert backbone.seen == (4 + 2) * 24
 
 
 def test_a_damaged_file_is_computed_again(pictures, store, caplog):
@@ -262,25 +299,55 @@ def test_a_damaged_file_is_computed_again(pictures, store, caplog):
     assert file.read_bytes() == whole
 
 
+SIZE = 100_000  # bytes of a small file, and a little more
+
+
+def _keep(folder, limit, names, size=SIZE):
+    """What a run does that keeps files of these names, a letter each, in a folder of at most ``limit`` bytes."""
+    store = FeatureStore(folder, limit)
+    for name in names:
+        store.save(name, torch.zeros(size // 4))
+
+
+def _unused(folder, hours):
+    """Let hours pass since files were used, by name."""
+    for name, passed in hours.items():
+        os.utime(folder / f"{name}.pt", (time.time() - 3600 * passed,) * 2)
+
+
+def _kept(folder):
+    return "".join(sorted(file.stem for file in folder.iterdir()))
+
+
 def test_the_longest_unused_make_room(tmp_path):
-    buffer = io.BytesIO()
-    torch.save(torch.zeros(10), buffer)
-    size = len(buffer.getvalue()) + 32
+    limit = 3.5 * SIZE
+    for name in "abc":
+        _keep(tmp_path, limit, name)
+    _unused(tmp_path, {"a": 3, "b": 2, "c": 1})
+    assert FeatureStore(tmp_path, limit).load("a") is not None  # now the longest unused is b
+    _keep(tmp_path, limit, "d")
+    assert _kept(tmp_path) == "acd"
+    _keep(tmp_path, 0, "e")
+    assert _kept(tmp_path) == "acd"
 
-    def store(limit=3.5 * size):
-        return FeatureStore(tmp_path / "features", limit)
 
-    for age, name in enumerate("abc"):
-        store().save(name, torch.zeros(10))
-        os.utime(tmp_path / "features" / f"{name}.pt", (age, age))
-    assert store().load("a") is not None  # now the longest unused is b
-    last = store()
-    last.save("d", torch.zeros(10))
-    assert [name for name in "abcd" if store().load(name) is not None] == ["a", "c", "d"]
-    last.save("e", torch.zeros(10_000))  # no room at all, and what this run used stays
-    assert [name for name in "abcde" if store().load(name) is not None] == ["d"]
-    store(limit=0).save("f", torch.zeros(10))
-    assert store().load("f") is None
+def test_a_run_leaves_half_of_the_folder_to_others(tmp_path):
+    limit = 6.5 * SIZE
+    _keep(tmp_path, limit, "abcdef")
+    assert _kept(tmp_path) == "abc"  # the first, which the next run like it wants first
+    _keep(tmp_path, limit, "uvwxyz")
+    assert _kept(tmp_path) == "abcuvw"
+    _keep(tmp_path, limit, "l", size=4 * SIZE)  # nothing is deleted in vain
+    assert _kept(tmp_path) == "abcuvw"
+
+
+def test_large_files_drive_out_large_ones(tmp_path):
+    limit = 10 * SIZE
+    _keep(tmp_path, limit, "abc")
+    _keep(tmp_path, limit, "l", size=4 * SIZE)
+    _unused(tmp_path, {"a": 2, "b": 2, "c": 2, "l": 1})
+    _keep(tmp_path, limit, "m", size=4 * SIZE)
+    assert _kept(tmp_path) == "abcm"
 
 
 def test_a_folder_that_cannot_be_written_to_ends_no_run(tmp_path, caplog):

@@ -7,17 +7,18 @@ import pytorch_lightning as pl
 from hymtl.data.hymenoptera import home
 from hymtl.feature_store import FeatureStore
 from hymtl.features import Features
+from hymtl.network import Classifier
 
 log = logging.getLogger(__name__)
 
 
 class FixedFeatures(pl.Callback):
-    """While it fits, a fixed backbone sees each view of a photo once, and the batches are its features.
+    """While it fits, a fixed backbone, or its fixed part, sees each view of a photo once; batches are what it gave.
 
     Photos, augmentation, order and dropout are those of training on pictures, so the losses are too, up to float
     rounding; in int8 to the bit. ``disk_gb`` gigabytes of features are kept in ``$HYMTL_HOME/features`` for
-    other runs; 0 keeps none. Without this callback, or where :meth:`_obstacle` finds one, pictures go through the
-    backbone at every step.
+    other runs; 0 keeps none. Without this callback, or where there is an obstacle (the log names it), pictures go
+    through the backbone at every step.
     """
 
     def __init__(self, disk_gb: float = 1.0) -> None:
@@ -27,12 +28,13 @@ class FixedFeatures(pl.Callback):
         backbone = pl_module.strategy.fixed_backbone(pl_module.network)
         if backbone is None:
             return
-        if obstacle := self._obstacle(trainer):
-            log.info("features  computed at every step: %s", obstacle)
-            return
-        trainer.datamodule.features = Features(
+        features = Features(
             backbone, trainer.datamodule, pl_module.device, self.store, bf16=trainer.precision == "bf16-mixed"
         )
+        if obstacle := self._obstacle(trainer) or self._no_room(features, pl_module.network):
+            log.info("features  computed at every step: %s", obstacle)
+            return
+        trainer.datamodule.features = features
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         # Not in on_fit_end, where other callbacks still score the network.
@@ -53,3 +55,9 @@ class FixedFeatures(pl.Callback):
         if trainer.fast_dev_run or trainer.limit_train_batches != 1.0 or trainer.limit_val_batches != 1.0:
             return "only some batches are asked for"
         return None
+
+    def _no_room(self, features: Features, network: Classifier) -> str | None:
+        if network.border is None:  # a few kilobytes a photo
+            return None
+        needed, limit = features.gigabytes(), features.data.cache_gb
+        return f"a view takes {needed:.2g} GB of memory, more than data.cache_gb={limit}" if needed > limit else None

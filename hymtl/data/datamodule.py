@@ -32,7 +32,8 @@ class PhotoDataModule(pl.LightningDataModule):
     a new one each epoch. Pictures, as far as they can be prepared once, are kept in ``cache_gb`` gigabytes
     of memory; those that find no room there are decoded each time.
 
-    While ``features`` is set, the three loaders give batches of (features (N, F), labels) of the same photos instead.
+    While ``features`` is set, the three loaders give batches of (:class:`hymtl.network.Activations`, labels) of the
+    same photos instead.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class PhotoDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.photos, self.preprocessing, self.batch_size, self.seed = photos, preprocessing, batch_size, seed
-        self.augmentation, self.resize, self.views = augmentation, resize, views
+        self.augmentation, self.resize, self.views, self.cache_gb = augmentation, resize, views, cache_gb
         if resize < preprocessing.size:
             raise HymtlError(f"data.resize={resize} is less than the {preprocessing.size} pixels the network sees.")
         evaluation = transforms.evaluation(preprocessing, resize)

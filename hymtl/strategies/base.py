@@ -1,13 +1,15 @@
 """What a strategy is: how the network is built, what trains, how it is finished."""
 
 import contextlib
+import copy
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
-from hymtl import quantization_pt2e
+from hymtl import quantization, quantization_pt2e
 from hymtl.backbones import Backbone, Pretrained
 from hymtl.errors import check_choice
 from hymtl.network import Classifier
@@ -47,9 +49,9 @@ class Strategy:
         """Called before each training epoch (from 0), after a resume too."""
 
     def fixed_backbone(self, network: Classifier) -> nn.Module | None:
-        """What gives the features of a backbone that fitting leaves as it is; None where it does not.
+        """The backbone that fitting leaves as it is, or its first part that is; None where there is none.
 
-        In eval mode; not necessarily the backbone itself, but to be left as it is like one.
+        In eval mode; not necessarily of the backbone's own modules, but to be left as it is like them.
         """
         return None
 
@@ -102,6 +104,12 @@ def batch_norms(body: nn.Module) -> list[str]:
     """Names, in the classifier, of all batch norms of a backbone, fused ones too."""
     kinds = (nn.modules.batchnorm._BatchNorm, quantization_pt2e.BatchNorms)
     return [f"backbone.{name}" for name, module in body.named_modules() if isinstance(module, kinds)]
+
+
+def as_fixed(body: nn.Module) -> nn.Module:
+    """A float copy of a backbone as it runs fastest where nothing of it trains: in eval mode, fused."""
+    fixed = quantization.fused(body) if hasattr(body, "fuse_model") else copy.deepcopy(body).eval()
+    return fixed.to(memory_format=torch.channels_last)  # in which a CPU convolves fastest
 
 
 def freeze(module: nn.Module) -> None:

@@ -1,16 +1,13 @@
 """Frozen: the backbone stays as it is, a new head is trained on its features."""
 
-import copy
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
-from hymtl import quantization
 from hymtl.backbones import Backbone
 from hymtl.errors import check_choice, check_views
 from hymtl.network import Classifier
-from hymtl.strategies.base import Strategy, freeze
+from hymtl.strategies.base import Strategy, as_fixed, freeze
 
 
 @dataclass
@@ -39,8 +36,4 @@ class Frozen(Strategy):
         return Classifier(body, head, in_eval=["backbone"] if self.batch_norm == "eval" else [])
 
     def fixed_backbone(self, network: Classifier) -> nn.Module | None:
-        if self.batch_norm == "moving":
-            return None
-        body = network.backbone
-        fixed = quantization.fused(body) if hasattr(body, "fuse_model") else copy.deepcopy(body).eval()
-        return fixed.to(memory_format=torch.channels_last)  # in which a CPU convolves fastest
+        return None if self.batch_norm == "moving" else as_fixed(network.backbone)

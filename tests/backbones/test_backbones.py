@@ -6,7 +6,7 @@ from torchvision.models import quantization as nets
 from torchvision.models import get_model_weights, resnet18, resnet50
 
 from hymtl import backbones
-from hymtl.backbones import BACKBONES, hub, pretrained
+from hymtl.backbones import BACKBONES, cut, hub, pretrained
 from hymtl.download import DownloadError
 from hymtl.errors import HymtlError
 
@@ -19,6 +19,22 @@ def offline(monkeypatch):
         raise DownloadError(f"could not download {url}")
 
     monkeypatch.setattr(hub, "download", refuse)
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+@torch.no_grad()
+def test_cut_at_any_stage_a_backbone_gives_what_it_gives_whole(name):
+    backbone = backbones.get(name)
+    body = backbone.build().eval()
+    size = min(64, backbone.preprocessing.size)
+    pictures = torch.randn(2, backbone.preprocessing.channels, size, size)
+    expected = body(pictures)
+    for first, *_ in backbone.stages:
+        early, late = cut.before(body, first), cut.onwards(body, first)
+        assert torch.equal(late(early(pictures)), expected), first
+        parts = {id(parameter) for part in (early, late) for parameter in part.parameters()}
+        assert parts == {id(parameter) for parameter in body.parameters()}
+        assert len(list(early.parameters())) + len(list(late.parameters())) == len(parts)  # none in both
 
 
 def test_efficientnet_lite0_equals_timms():

@@ -9,6 +9,7 @@ from torch.ao.nn import quantized as int8
 
 from hymtl import backbones, strategies
 from hymtl.backbones import Pretrained
+from hymtl.network import Activations
 
 BACKBONES = ("resnet18", "efficientnet_lite0")
 ENGINES = [name for name in ("onednn", "x86") if name in torch.backends.quantized.supported_engines]
@@ -189,6 +190,26 @@ def test_the_stages_of_a_backbone_are_all_of_it_in_order_and_once(name):
         f"{m}.{p}" for stage in backbone.stages for m in stage for p, _ in network.get_submodule(m).named_parameters()
     ]
     assert staged == [name for name, _ in network.named_parameters()]
+
+
+def test_partial_goes_on_from_what_its_fixed_part_gave():
+    recipe, network = transferred("partial", "resnet18")
+    names, pictures = list(network.state_dict()), torch.randn(2, 3, 64, 64)
+    given = Activations(recipe.fixed_backbone(network)(pictures))
+    assert given.values.shape == (2, 256, 4, 4)
+    network.eval()
+    logits = network(given)
+    torch.testing.assert_close(logits, network(pictures))
+    logits.sum().backward()
+    assert {name for name, parameter in network.named_parameters() if parameter.grad is not None} == trainable(network)
+    assert list(network.state_dict()) == names
+    copied = copy.deepcopy(network)
+    torch.nn.init.zeros_(copied.backbone.layer4[1].conv2.weight)
+    assert torch.equal(network(given), logits) and not torch.allclose(copied(given), logits)
+    network.train()
+    network(given)
+    counted = [stage[0].bn1.num_batches_tracked for stage in (network.backbone.layer3, network.backbone.layer4)]
+    assert counted == [0, 1]  # only what trains is in train mode
 
 
 def test_partial_refuses_stages_that_are_not_there():
