@@ -1,9 +1,11 @@
 """Classify pictures with an artifact: in Python by :func:`load`, from the command line by ``hymtl predict``."""
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -11,11 +13,12 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from hymtl import artifact
+from hymtl import artifact, quantization, strategies
 from hymtl.artifact import Artifact
 from hymtl.data import transforms
 from hymtl.data.photos import Photo
 from hymtl.errors import HymtlError
+from hymtl.network import Classifier
 
 BATCH = 16
 Picture = str | Path | Image.Image | Tensor
@@ -36,6 +39,8 @@ class Predictor:
     def __init__(self, loaded: Artifact) -> None:
         self.artifact = loaded
         self.classes = loaded.classes
+        self._int8 = strategies.create(**loaded.strategy).quantizes
+        self._network = loaded.network if self._int8 else _quicker(loaded.network)
         self._transform = transforms.evaluation(loaded.preprocessing, loaded.resize).once
 
     def __call__(self, pictures: Picture | Sequence[Picture]) -> Prediction | list[Prediction]:
@@ -62,7 +67,7 @@ class Predictor:
         batch = transforms.normalize(pictures, self.artifact.preprocessing)
         return [
             self._prediction(dict(zip(self.classes, row, strict=True)))
-            for row in self.artifact.network(batch).softmax(dim=1).tolist()
+            for row in self._network(batch).softmax(dim=1).tolist()
         ]
 
     def _prediction(self, probabilities: dict[str, float]) -> Prediction:
@@ -72,25 +77,37 @@ class Predictor:
     def files(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Prediction | HymtlError]]:
         """For each file its prediction, or what is wrong with it; a folder stands for every file below it.
 
-        The next batch is decoded while the network works on this one.
+        Each of torch's threads decodes a batch of its own and runs the network on it: threads that share a batch wait
+        for one another, and for those that decode.
         """
-        with ThreadPoolExecutor() as pool:
-            batches = _batches(_files(paths))
-            ahead = [(file, pool.submit(self.prepare, file)) for file in next(batches, [])]
-            while ahead:
-                decoded = [(file, future.exception() or future.result()) for file, future in ahead]
-                ahead = [(file, pool.submit(self.prepare, file)) for file in next(batches, [])]
-                yield from self._outcomes(decoded)
+        files, threads = list(_files(paths)), torch.get_num_threads()
+        size = max(1, min(BATCH, ceil(len(files) / threads)))  # few files make work for all threads too
+        if files and self._int8:
+            self._call_once()
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                for outcomes in pool.map(self._outcomes, _batches(files, size)):
+                    yield from outcomes
+        finally:
+            torch.set_num_threads(threads)  # or threads that start later have one as well
 
-    def _outcomes(
-        self, decoded: list[tuple[Path, Tensor | Exception]]
-    ) -> Iterator[tuple[Path, Prediction | HymtlError]]:
-        readable = [picture for _, picture in decoded if isinstance(picture, Tensor)]
+    def _call_once(self) -> None:
+        """A blank picture: quantizer pt2e makes its kernels at the first call, which two threads must not do at once."""
+        expected = self.artifact.preprocessing
+        self.classify(torch.zeros(1, expected.channels, expected.size, expected.size, dtype=torch.uint8))
+
+    def _outcomes(self, files: list[Path]) -> list[tuple[Path, Prediction | HymtlError]]:
+        pictures = [self._prepared_or_error(file) for file in files]
+        readable = [picture for picture in pictures if isinstance(picture, Tensor)]
         predictions = iter(self.classify(torch.stack(readable)) if readable else [])
-        for file, picture in decoded:
-            if not isinstance(picture, Tensor | HymtlError):
-                raise picture
-            yield file, (next(predictions) if isinstance(picture, Tensor) else picture)
+        found = [next(predictions) if isinstance(picture, Tensor) else picture for picture in pictures]
+        return list(zip(files, found, strict=True))
+
+    def _prepared_or_error(self, file: Path) -> Tensor | HymtlError:
+        try:
+            return self.prepare(file)
+        except HymtlError as error:
+            return error
 
 
 def load(path: str | Path) -> Predictor:
@@ -103,6 +120,13 @@ def load(path: str | Path) -> Predictor:
     if not folder.is_dir():
         raise HymtlError(f"{folder}: there is no such folder. Give a run's folder or the artifact in it.")
     return Predictor(artifact.load(folder / "artifact" if (folder / "artifact").is_dir() else folder))
+
+
+def _quicker(network: Classifier) -> Classifier:
+    """A copy of a float network that says the same in less time: batch norms folded, channels last in memory."""
+    body = network.backbone
+    body = quantization.fused(body) if hasattr(body, "fuse_model") else copy.deepcopy(body)
+    return Classifier(body, network.head).eval().to(memory_format=torch.channels_last)
 
 
 def _decode(picture: Picture) -> Tensor:
@@ -119,9 +143,9 @@ def _decode(picture: Picture) -> Tensor:
     return picture
 
 
-def _batches(items: Iterable) -> Iterator[list]:
+def _batches(items: Iterable, size: int = BATCH) -> Iterator[list]:
     remaining = iter(items)
-    while batch := list(islice(remaining, BATCH)):
+    while batch := list(islice(remaining, size)):
         yield batch
 
 

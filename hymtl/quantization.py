@@ -248,6 +248,27 @@ def untrained_int8(backbone: nn.Module, engine: str, size: int) -> nn.Module:
     return convert(backbone, engine)
 
 
+def pad(x: Tensor, margins: tuple[int, int, int, int]) -> Tensor:
+    """Zeros around quint8 activations (N, C, H, W), channels last: ``margins`` on the left, right, top and bottom.
+
+    The same as torch's own padding, which goes through quantized tensors number by number and took four fifths of
+    the time of EfficientNet-Lite0 in int8; here their bytes are copied.
+    """
+    left, right, top, bottom = margins
+    (n, c, height, width), scale, zero_point = x.shape, x.q_scale(), x.q_zero_point()
+    shape = (n, c, top + height + bottom, left + width + right)
+    like_x = {"scale": scale, "zero_point": zero_point, "dtype": x.dtype, "memory_format": torch.channels_last}
+    padded = torch._empty_affine_quantized(shape, **like_x)
+    levels = _levels(padded).fill_(zero_point)
+    levels[:, :, top : top + height, left : left + width] = _levels(x)
+    return padded
+
+
+def _levels(x: Tensor) -> Tensor:
+    """The levels of a quint8 tensor as uint8, in the same memory; torch's ``int_repr`` is a slow copy."""
+    return torch.empty(0, dtype=torch.uint8).set_(x.untyped_storage(), x.storage_offset(), x.size(), x.stride())
+
+
 def fuse(module: nn.Sequential, names: list[str], *, is_qat: bool) -> None:
     """Fuse conv, batch norm and, where listed, ReLU or ReLU6 of ``module`` into one module, in place."""
     method = ao.fuse_modules_qat if is_qat else ao.fuse_modules

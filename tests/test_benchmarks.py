@@ -42,6 +42,16 @@ def test_quantization_prints_a_row_with_and_without_bias_correction():
     assert [row[3] for row in rows(printed)[2:]] == ["**on**", "off"]
 
 
+@pytest.mark.slow
+def test_predict_prints_a_row_for_torch_as_saved_and_as_hymtl_runs_it(fitted, pictures):
+    photos, artifact = str(pictures / "val"), str(fitted("finetune").folder)
+    printed = command("benchmarks/predict.py", "--photos", photos, "--artifact", artifact, "--rounds", "1")
+    assert "- decoding alone: " in printed
+    saved, ours = rows(printed)[2:4]
+    assert [saved[0], ours[0]] == ["torch, as saved", "torch, hymtl's"]
+    assert ours[3:] == ["0.0000", "0"] and float(ours[2]) > 0
+
+
 def run(loop: str, lasted: list[float], *, startup: float, end: float) -> SimpleNamespace:
     starts = [startup + sum(lasted[:i]) for i in range(len(lasted))]
     parts = {"waiting": 0.25, "forward": 0.25, "backward": 0.5, "validation": 0.5, "decode": None, "augment": None}

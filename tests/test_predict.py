@@ -9,6 +9,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 import hymtl
 from hymtl import cli, predictions
+from hymtl.data import transforms
 from hymtl.errors import HymtlError
 
 
@@ -85,6 +86,23 @@ def test_good_pictures_alone_end_well_and_many_keep_their_order(fitted, pictures
     assert cli.main(["predict", str(fitted("frozen").folder), str(pictures / "train")]) == 0
     files = [row.split()[2] for row in capsys.readouterr().out.splitlines()[1:]]
     assert files == sorted(files) and len(files) == 24  # more than a batch
+
+
+def test_a_folder_says_the_same_as_its_pictures_one_by_one_and_leaves_the_threads(fitted, pictures):
+    predictor, threads = hymtl.load(fitted("qat").folder), torch.get_num_threads()
+    outcomes = list(predictor.files([pictures / "train"]))
+    assert torch.get_num_threads() == threads
+    for file, prediction in outcomes:  # up to the rounding of sums, which goes by batch and threads
+        assert prediction.probabilities == pytest.approx(predictor(file).probabilities, abs=1e-5)
+
+
+def test_folding_batch_norm_changes_no_probability(fitted, pictures):
+    predictor = hymtl.load(fitted("finetune").folder)
+    prepared = torch.stack([predictor.prepare(file) for file in sorted((pictures / "val").rglob("*.*"))])
+    with torch.no_grad():
+        saved = predictor.artifact.network(transforms.normalize(prepared, predictor.artifact.preprocessing))
+    said = torch.tensor([list(prediction.probabilities.values()) for prediction in predictor.classify(prepared)])
+    torch.testing.assert_close(said, saved.softmax(dim=1), atol=1e-4, rtol=0)
 
 
 def test_a_folder_of_nothing_is_an_error(fitted, tmp_path, capsys):

@@ -86,6 +86,15 @@ def test_int8_features_stay_close_to_float(backbone, engine, photos, resnet18_we
         assert F.cosine_similarity(int8(pictures), expected).mean() >= 0.99
 
 
+@pytest.mark.parametrize("memory", [torch.channels_last, torch.contiguous_format])
+def test_padding_int8_is_torchs_own_to_the_bit(memory):
+    x = torch.quantize_per_tensor(torch.randn(2, 5, 7, 6), 0.02, 113, torch.quint8).contiguous(memory_format=memory)
+    for activations in (x, x[1:, :, 2:]):  # a part of a tensor too
+        padded, expected = quantization.pad(activations, (0, 1, 2, 1)), F.pad(activations, (0, 1, 2, 1))
+        assert torch.equal(padded.int_repr(), expected.int_repr())
+        assert (padded.q_scale(), padded.q_zero_point()) == (expected.q_scale(), expected.q_zero_point())
+
+
 def test_the_cost_counts_flips_each_way():
     labels = torch.tensor([0, 0, 1, 1])
     before = torch.tensor([[2.0, 0], [2, 0], [2, 0], [0, 2]])

@@ -41,7 +41,8 @@ class SamePad(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = (self._total(size) for size in x.shape[-2:])
-        return F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+        margins = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+        return quantization.pad(x, margins) if x.is_quantized else F.pad(x, margins)
 
     def _total(self, size: int) -> int:
         return max((math.ceil(size / self.stride) - 1) * self.stride + self.kernel - size, 0)
