@@ -57,7 +57,7 @@ def recipes(runs: list, epochs: int) -> list[str]:
     found = {key: [] if key in failed else [figures(run, epochs) for run in group] for key, group in groups}
     ours = [key for key in found if key[1] != "tutorial"]
     ratios = table(
-        ("recipe", "s/epoch: tutorial", "hymtl", f"{epochs} epochs, s: tutorial", "hymtl", "tutorial / hymtl (rounds)",
+        ("recipe", "s/epoch: tutorial", "hymtl", "ratio", f"{epochs} epochs, s: tutorial", "hymtl", "ratio (rounds)",
          "peak GB: tutorial", "hymtl"),
         (ratio_row(key, found, epochs) for key in ours),
     )  # fmt: skip
@@ -80,15 +80,15 @@ def ratio_row(key: tuple[str, str], found: dict, epochs: int) -> list[str]:
     name = f"{recipe}{loop.removeprefix('hymtl')}"
     theirs, ours = found[recipe, "tutorial"], found[key]
     if not theirs or not ours:
-        return [name, *["failed"] * 7]
-    each = [a["whole"] / b["whole"] for a, b in zip(theirs, ours, strict=True)]
-    ratio = f"**{median(each):.2f}** ({', '.join(f'{one:.2f}' for one in each)})"
+        return [name, *["failed"] * 8]
+    steady, whole = ([a[of] / b[of] for a, b in zip(theirs, ours, strict=True)] for of in ("steady", "whole"))
     both = (theirs, ours)
     return [
         name,
         *(f"{middle(of, 'steady')} (first {middle(of, 'first')})" for of in both),
+        f"**{median(steady):.2f}**",
         *(f"{middle(of, 'whole', 0)}{extrapolated(of, epochs)}" for of in both),
-        ratio,
+        f"**{median(whole):.2f}** ({', '.join(f'{one:.2f}' for one in whole)})",
         *(middle(of, "peak_gb", 2) for of in both),
     ]
 
@@ -115,9 +115,11 @@ def notes(epochs: int) -> str:
     return f"""\
 Seconds and medians over rounds. An epoch is both phases, and the mean of those after the first; {epochs} epochs are the
 whole process, with start-up (imports, weights, photos, and what is computed ahead) and end (conversion, scores,
-pictures, the record), and where they are extrapolated, the missing epochs at that mean. The ratio is of these.
+pictures, the record), and where they are extrapolated, the missing epochs at that mean. The tutorial's loop has
+neither conversion's scores nor pictures nor a record, nor, where it is quantized, the calibration: the first ratio
+is of epochs alone, the second of all that the command does.
 Tutorial: float32, 4 workers at batch 4, 8 at batch 16, every photo decoded in every epoch; where it is quantized, its
-int8 backbone is hymtl's, made beforehand, whereas hymtl's time contains making it. Peak GB: the larger of the sampled
+int8 backbone is hymtl's, made beforehand. Peak GB: the larger of the sampled
 sum of PSS (memory that processes share counts once) over a process and its workers, and the ru_maxrss of its largest.
 
 The split is of an epoch. decode and augment are seconds of work in both phases: workers do them side by side, and

@@ -84,11 +84,12 @@ class Predictor:
         size = max(1, min(BATCH, ceil(len(files) / threads)))  # few files make work for all threads too
         if files and self._int8:
             self._call_once()
+        pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         try:
-            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                for outcomes in pool.map(self._outcomes, _batches(files, size)):
-                    yield from outcomes
-        finally:
+            for outcomes in pool.map(self._outcomes, _batches(files, size)):
+                yield from outcomes
+        finally:  # also where whoever reads stops early
+            pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)  # or threads that start later have one as well
 
     def _call_once(self) -> None:

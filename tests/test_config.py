@@ -75,8 +75,7 @@ def test_another_optimizer_keeps_the_recipes_numbers(config):
     assert cfg.optim.weight_decay == 0.1
 
 
-def test_what_quickens_imports_is_gone_after_them(monkeypatch):
-    monkeypatch.delitem(sys.modules, "scipy.signal", raising=False)
+def test_what_quickens_imports_is_gone_after_them():
     with quicker_imports():
-        assert "scipy.signal" in sys.modules and not gc.isenabled()
-    assert "scipy.signal" not in sys.modules and gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
