@@ -27,7 +27,7 @@ def test_recipes_prints_a_ratio_and_the_split_of_both_loops():
     known = ("CPU", "cores usable", "flags", "photos", "backbone", "load average before")
     assert all(f"- {name}: " in printed for name in known)
     by_name = {row[0]: row for row in rows(printed)}
-    _, theirs, ours, *whole, ratio, their_peak, our_peak = by_name["frozen"]
+    _, theirs, ours, _, *whole, ratio, their_peak, our_peak = by_name["frozen"]
     seconds = [float(cell.split()[0]) for cell in (theirs, ours, *whole)]
     assert all(value > 0 for value in [*seconds, float(their_peak), float(our_peak)])
     assert all("extrapolated from 1" in cell for cell in whole)
@@ -68,7 +68,7 @@ def test_25_epochs_are_the_measured_ones_and_the_missing_at_the_steady_pace(monk
     assert tables.figures(slow, 25)["whole"] == 3 + 9 + 4 + 6 + 2 + 22 * 5
     assert tables.figures(slow, 25)["other"] == 5 - 1.5
     (_, _, row), split = rows(tables.recipes([slow, fast], 25)[0]), tables.recipes([slow, fast], 25)[1]
-    assert row[3:6] == ["134 (extrapolated from 3)", "67", "**2.00** (2.00)"]
+    assert row[3:7] == ["**2.50**", "134 (extrapolated from 3)", "67", "**2.00** (2.00)"]
     assert "in workers" in split
 
 
