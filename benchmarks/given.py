@@ -32,7 +32,7 @@ def facts(photos: Path | None = None, backbone: str | None = None, weights: str 
         "CPU": cpu("model name") or platform.processor(),
         "cores usable": available_cores(),
         "flags": " ".join(flag for flag in FLAGS if flag in cpu("flags").split()) or "none of ours",
-        "convolutions, at most": f"{gflops(torch.float32):.0f} GFLOP/s in float32, {gflops(torch.bfloat16):.0f} in bfloat16",
+        "convolutions, GFLOP/s": f"{gflops(torch.float32):.0f} in float32, {gflops(torch.bfloat16):.0f} in bfloat16",
         "threads of torch": f"{torch.get_num_threads()} (OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')})",
         "versions": ", ".join([f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)]),
         "hymtl": commit(),

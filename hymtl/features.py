@@ -21,7 +21,7 @@ from hymtl.feature_store import FeatureStore
 from hymtl.network import Activations
 
 BATCH = 32  # pictures that go through the backbone at a time
-FORMAT = 1  # of the facts that make a key
+FORMAT = 2  # of the facts that make a key
 
 
 class Features:

@@ -1,7 +1,6 @@
 """The recipes, as numbers a user sees with `--cfg job`, and that overrides win over them."""
 
 import gc
-import sys
 
 import pytest
 from omegaconf import OmegaConf
