@@ -73,7 +73,7 @@ def score(
     """Best validation accuracy of a run, and the int8 network's, None where nothing is quantized."""
     run = folder / "run"
     given = ["data=folder", f"data.root={options.photos.resolve()}", f"backbone.weights={options.weights.resolve()}"]
-    recipe = [f"strategy={strategy}", f"epochs={EPOCHS[strategy]}", f"seed={seed}"]
+    recipe = [f"strategy={strategy}", f"epochs={EPOCHS[strategy]}", f"seed={seed}", "~callbacks.pictures"]
     command = [sys.executable, "train.py", *given, *recipe, "trainer.accelerator=cpu", f"hydra.run.dir={run}"]
     path = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(command, cwd=tree, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
