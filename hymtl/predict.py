@@ -93,7 +93,7 @@ class Predictor:
             torch.set_num_threads(threads)  # or threads that start later have one as well
 
     def _call_once(self) -> None:
-        """A blank picture: quantizer pt2e makes its kernels at the first call, which two threads must not do at once."""
+        """A blank picture: quantizer pt2e makes its kernels at the first call, not to be done by two threads at once."""
         expected = self.artifact.preprocessing
         self.classify(torch.zeros(1, expected.channels, expected.size, expected.size, dtype=torch.uint8))
 

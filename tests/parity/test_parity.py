@@ -111,7 +111,7 @@ def test_a_tutorial_experiment_is_the_tutorial(config, pictures, weights, strate
 
     if strategy == "qat":
         network.load_state_dict(history.last)
-        assert_ranges_agree(trainer.lightning_module.network, network)
+        assert_state_agrees(trainer.lightning_module.network, network)
     else:
         assert trainer.checkpoint_callback.best_epoch == history.best_epoch
         deployed = artifact.load(Path(cfg.run_dir) / "artifact").network
@@ -142,9 +142,10 @@ def our_name(name: str) -> str:
     return f"backbone.{order[int(index)]}.{rest}" if part == "0" else f"head.{index}.{rest}"
 
 
-def assert_ranges_agree(ours: nn.Module, theirs: nn.Module) -> None:
+def assert_state_agrees(ours: nn.Module, theirs: nn.Module) -> None:
+    """Weights, batch norm's statistics and the ranges that were observed."""
     values = ours.state_dict()
-    ranges = {name: value for name, value in theirs.state_dict().items() if name.endswith(("min_val", "max_val"))}
-    assert len(ranges) > 80
-    for name, value in ranges.items():
-        assert torch.allclose(values[our_name(name)], value, rtol=1e-2, atol=1e-3), name
+    for name, value in theirs.state_dict().items():
+        if not name.endswith(("scale", "zero_point", "_enabled")):  # of the rounding, see hymtl/fake_quant.py
+            error = (values[our_name(name)] - value).float().norm() / value.float().norm().clamp(min=1e-2)
+            assert error < 5e-3, name
