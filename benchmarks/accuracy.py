@@ -9,7 +9,6 @@ quantizes, the int8 network's in brackets. Markdown on stdout, progress on stder
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,8 +18,9 @@ from statistics import mean, stdev
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import tables  # noqa: E402
+from benchmarks import process, tables  # noqa: E402
 from benchmarks.given import facts  # noqa: E402
+from benchmarks.recipes import python, quoted  # noqa: E402
 
 EPOCHS = {"finetune": 2, "frozen": 5, "quantized": 5, "qat": 2}  # training on pictures takes a core's patience
 HEAD = (
@@ -72,13 +72,12 @@ def score(
 ) -> tuple[float, float | None]:
     """Best validation accuracy of a run, and the int8 network's, None where nothing is quantized."""
     run = folder / "run"
-    given = ["data=folder", f"data.root={options.photos.resolve()}", f"backbone.weights={options.weights.resolve()}"]
+    photos, weights = quoted(options.photos.resolve()), quoted(options.weights.resolve())
+    given = ["data=folder", f"data.root={photos}", f"backbone.weights={weights}", "trainer.accelerator=cpu"]
     recipe = [f"strategy={strategy}", f"epochs={EPOCHS[strategy]}", f"seed={seed}", "~callbacks.pictures"]
-    command = [sys.executable, "train.py", *given, *recipe, "trainer.accelerator=cpu", f"hydra.run.dir={run}"]
-    path = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(command, cwd=tree, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    done = process.run(python("train.py", *given, *recipe, f"hydra.run.dir={quoted(run)}"), tree)
+    if done.error:
+        raise SystemExit(done.error)
     result = json.loads((run / "result.json").read_text())
     found = result["best"]["val_acc"], result["int8"] and result["int8"]["val_acc"]
     print(tree.name, strategy, seed, *found, file=sys.stderr, flush=True)
@@ -86,14 +85,16 @@ def score(
 
 
 def row(name: str, before: list[tuple], after: list[tuple]) -> list[str]:
-    first = [[accuracy for accuracy, _ in scores] for scores in (before, after)]
-    quantizes = before[0][1] is not None
-    int8 = [[accuracy for _, accuracy in scores] for scores in (before, after)] if quantizes else None
-    cells = [spread(scores) + (f" ({spread(int8[i])})" if int8 else "") for i, scores in enumerate(first)]
-    difference = f"{mean(first[1]) - mean(first[0]):+.4f}"
-    if int8:
-        difference += f" ({mean(int8[1]) - mean(int8[0]):+.4f})"
-    return [name, *cells, difference, "; ".join(" ".join(f"{one:.3f}" for one in scores) for scores in first)]
+    trained, int8 = ([[score[kind] for score in scores] for scores in (before, after)] for kind in (0, 1))
+    each = "; ".join(" ".join(f"{one:.3f}" for one in scores) for scores in trained)
+    cells = summary(*trained)
+    if int8[0][0] is not None:
+        cells = [f"{cell} ({of_int8})" for cell, of_int8 in zip(cells, summary(*int8), strict=True)]
+    return [name, *cells, each]
+
+
+def summary(before: list[float], after: list[float]) -> list[str]:
+    return [spread(before), spread(after), f"{mean(after) - mean(before):+.4f}"]
 
 
 def spread(scores: list[float]) -> str:

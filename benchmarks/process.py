@@ -35,13 +35,13 @@ class Process:
         return self.ended - self.started
 
 
-def run(command: list[str]) -> Process:
-    """Run ``command`` from the repository's root, with this repository's packages first."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+def run(command: list[str], root: Path = ROOT) -> Process:
+    """Run ``command`` from the repository's root, or another's, with that repository's packages first."""
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryFile() as output:
         started = time.monotonic()
         child = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, stdout=output, stderr=subprocess.STDOUT
+            command, cwd=root, env=os.environ | {"PYTHONPATH": path}, stdout=output, stderr=subprocess.STDOUT
         )
         with _Memory(child.pid) as memory:
             _, status, usage = os.wait4(child.pid, 0)

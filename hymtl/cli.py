@@ -78,7 +78,7 @@ def _draw_gallery(out: Path, predictor: object, predictions: dict) -> None:
     figure = figures.photo_grid(pictures, captions, ["black"] * len(captions), title)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out, dpi=100)
+        figure.savefig(out, dpi=figures.DPI)
     except (OSError, ValueError) as error:
         raise HymtlError(f"--gallery {out} cannot be written: {error}") from error
 

@@ -28,10 +28,13 @@ class FixedFeatures(pl.Callback):
         backbone = pl_module.strategy.fixed_backbone(pl_module.network)
         if backbone is None:
             return
-        features = Features(
-            backbone, trainer.datamodule, pl_module.device, self.store, bf16=trainer.precision == "bf16-mixed"
-        )
-        if obstacle := self._obstacle(trainer) or self._no_room(features, pl_module.network):
+        obstacle = self._obstacle(trainer)
+        if obstacle is None:  # only now, as it reads all weights for their digest
+            features = Features(
+                backbone, trainer.datamodule, pl_module.device, self.store, bf16=trainer.precision == "bf16-mixed"
+            )
+            obstacle = self._no_room(features, pl_module.network)
+        if obstacle is not None:
             log.info("features  computed at every step: %s", obstacle)
             return
         trainer.datamodule.features = features
