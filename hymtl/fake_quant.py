@@ -12,6 +12,8 @@ In one thing they differ from torch's fused fake-quant on purpose. That trains w
 ``torch.ao.quantization.convert`` knows torch's classes alone: see :func:`as_torchs`.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.ao import quantization as ao
@@ -20,18 +22,21 @@ from torch.ao.nn.intrinsic import qat
 from torch.nn import functional as F
 
 UINT8 = (0, 255)
+RELU6_MAX = 6.0
 
 
 class _RoundActivation(torch.autograd.Function):
     """To the levels of uint8 and back; the gradient passes where nothing was clipped (straight-through estimator).
 
-    Source: Jacob et al. (CVPR 2018), section 3; ``fake_quantize_per_tensor_affine`` in torch.
+    What is over ``largest`` is clipped to it first. Source: Jacob et al. (CVPR 2018), section 3; ``fake_quantize_per_tensor_affine`` in torch.
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, scale: float, zero_point: int, low: int, high: int) -> Tensor:
+    def forward(ctx, x: Tensor, scale: float, zero_point: int, low: int, high: int, largest: float) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.limits = ((low - zero_point - 0.5) * scale, (high - zero_point + 0.5) * scale)
+        if largest < (high - zero_point + 0.5) * scale:
+            high = zero_point + round(largest / scale)
+        ctx.limits = ((low - zero_point - 0.5) * scale, min((high - zero_point + 0.5) * scale, largest))
         if (low, high) == UINT8:
             return torch.quantize_per_tensor(x, scale, zero_point, torch.quint8).dequantize()
         return torch.fake_quantize_per_tensor_affine(x, scale, zero_point, low, high)
@@ -39,7 +44,7 @@ class _RoundActivation(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (x,) = ctx.saved_tensors
-        return torch.ops.aten.hardtanh_backward(gradient, x, *ctx.limits), None, None, None, None
+        return torch.ops.aten.hardtanh_backward(gradient, x, *ctx.limits), None, None, None, None, None
 
 
 class _RoundWeight(torch.autograd.Function):
@@ -63,6 +68,8 @@ class FakeQuantize(ao.FusedMovingAvgObsFakeQuantize):
     Float32 comes out, also of bfloat16. On other devices than the CPU it is torch's.
     """
 
+    largest = math.inf  # of the activations that come in, what is over it is clipped
+
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu":
             return super().forward(x)
@@ -75,7 +82,7 @@ class FakeQuantize(ao.FusedMovingAvgObsFakeQuantize):
         levels = (observer.quant_min, observer.quant_max)
         if self.is_per_channel:
             return _RoundWeight.apply(x, self.scale, *levels)
-        return _RoundActivation.apply(x, self.scale.item(), int(self.zero_point), *levels)
+        return _RoundActivation.apply(x, self.scale.item(), int(self.zero_point), *levels, self.largest)
 
     def _observe(self, x: Tensor) -> None:
         if x.ndim == 4 and not self.is_per_channel:
@@ -84,6 +91,22 @@ class FakeQuantize(ao.FusedMovingAvgObsFakeQuantize):
         scale, zero_point = self.calculate_qparams()
         self.scale.resize_(scale.shape).copy_(scale)
         self.zero_point.resize_(zero_point.shape).copy_(zero_point)
+
+
+class ClippedFakeQuantize(FakeQuantize):
+    """Fake-quant behind a fused ReLU6: torch's fused QAT module applies ReLU, so the 6 is applied here.
+
+    Where it rounds, the rounding clips, and no clipped copy of the activations is kept for the gradient.
+    """
+
+    largest = RELU6_MAX
+
+    def forward(self, x: Tensor) -> Tensor:
+        clips = x.device.type == "cpu" and self.fake_quant_enabled.item()
+        return super().forward(x if clips else x.clamp(max=self.largest))
+
+    def _observe(self, x: Tensor) -> None:
+        super()._observe(x.clamp(max=self.largest))
 
 
 class ConvBn2d(qat.ConvBn2d):

@@ -22,11 +22,10 @@ from torch.ao.quantization import DeQuantStub, QuantStub  # noqa: F401  (for bac
 
 from hymtl.bias_correction import channel_means, correct_bias
 from hymtl.errors import HymtlError, did_you_mean
-from hymtl.fake_quant import FakeQuantize, as_torchs, qat_modules
+from hymtl.fake_quant import ClippedFakeQuantize, FakeQuantize, as_torchs, qat_modules
 
 # onednn first: as fast as x86 on CPUs with VNNI and not slower elsewhere; qnnpack is made for ARM.
 ENGINES = ("onednn", "x86", "fbgemm", "qnnpack")
-RELU6_MAX = 6.0
 
 # torch prints its deprecation at every prepare and convert; this project pins torch below the removal
 # and keeps the API in this one file, so the reader of a training log has nothing to do about it.
@@ -276,13 +275,6 @@ def fuse(module: nn.Sequential, names: list[str], *, is_qat: bool) -> None:
     method(module, names, inplace=True, fuse_custom_config_dict=custom)
 
 
-class _ClippedFakeQuantize(FakeQuantize):
-    """Fake-quant behind a fused ReLU6: torch's fused QAT module applies ReLU, so the 6 is applied here."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.clamp(max=RELU6_MAX))
-
-
 def _fuse_conv_bn_relu6(is_qat: bool, conv: nn.Conv2d, bn: nn.BatchNorm2d, relu6: nn.ReLU6) -> nn.Module:
     """ReLU6 after an int8 convolution needs no operation: a ReLU whose output range ends at 6 saturates there.
 
@@ -317,7 +309,7 @@ def _rounded_weight(layer: nn.Module) -> Tensor:
 
 def _clip_relu6(backbone: nn.Module) -> None:
     """Have the fake-quant of every fused ReLU6 cut activations at 6, before ``prepare_qat`` swaps the modules."""
-    activation = _ClippedFakeQuantize.with_args(**backbone.qconfig.activation.p.keywords)
+    activation = ClippedFakeQuantize.with_args(**backbone.qconfig.activation.p.keywords)
     for module in backbone.modules():
         if isinstance(module, intrinsic.ConvBnReLU2d) and isinstance(module[-1], nn.ReLU6):
             module.qconfig = ao.QConfig(activation=activation, weight=backbone.qconfig.weight)

@@ -28,6 +28,28 @@ def test_activations_are_rounded_as_torch_does(reduce_range, memory_format):
     assert torch.allclose(ours.scale, theirs.scale) and torch.equal(ours.zero_point, theirs.zero_point)
 
 
+@pytest.mark.parametrize("sizes", [(1, 2, 9, 3), (9, 9, 2), ()], ids=["growing", "saturated", "never observed"])
+@pytest.mark.parametrize("rounding", [True, False])
+@pytest.mark.parametrize("reduce_range", [False, True])
+def test_relu6_is_clipped_by_the_rounding_as_before_it(sizes, rounding, reduce_range):
+    """Values, gradients and the range, against a clip at 6 followed by fake-quant."""
+    ours = fake_quant.ClippedFakeQuantize(**ACTIVATION, reduce_range=reduce_range)
+    theirs = fake_quant.FakeQuantize(**ACTIVATION, reduce_range=reduce_range)
+    both = (ours, lambda x: theirs(x.clamp(max=6)))
+    pictures = torch.rand(2, 3, 20, 20)
+    for module in (ours, theirs):
+        module.enable_fake_quant(rounding)
+    for size in sizes:
+        for module in both:
+            module(pictures * size)
+    for module in (ours, theirs):
+        module.disable_observer()
+    (a, grad_a), (b, grad_b) = (through(module, pictures * 8) for module in both)
+    assert torch.equal(a, b) and a.max() < 6.001
+    assert torch.equal(grad_a, grad_b) and 0.1 < grad_a.mean() < 0.8
+    assert torch.equal(ours.scale, theirs.scale) and torch.equal(ours.zero_point, theirs.zero_point)
+
+
 def test_weights_are_rounded_in_training_as_conversion_does():
     ours = fake_quant.FakeQuantize(**ao.get_default_qat_qconfig("x86").weight.p.keywords)
     weight = torch.randn(6, 3, 3, 3) * torch.arange(1, 7).view(-1, 1, 1, 1)
