@@ -28,7 +28,9 @@ RELU6_MAX = 6.0
 class _RoundActivation(torch.autograd.Function):
     """To the levels of uint8 and back; the gradient passes where nothing was clipped (straight-through estimator).
 
-    What is over ``largest`` is clipped to it first. Source: Jacob et al. (CVPR 2018), section 3; ``fake_quantize_per_tensor_affine`` in torch.
+    What is over ``largest`` is clipped to it first.
+
+    Source: Jacob et al. (CVPR 2018), section 3; ``fake_quantize_per_tensor_affine`` in torch.
     """
 
     @staticmethod
