@@ -8,6 +8,8 @@ from hydra.utils import instantiate
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
 from torchmetrics.classification import MulticlassAccuracy
 
 from hymtl import backbones, strategies
@@ -117,6 +119,18 @@ class TransferModule(pl.LightningModule):
     def _log_epoch(self) -> None:
         # Lightning takes a metric called "step" for the x axis of everything logged with it.
         self.log("step", float(self.current_epoch))
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        if self.device.type != "cpu" or not gradient_clip_val or gradient_clip_algorithm == "value":
+            return super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        # torch would multiply what is within the limit by 1: memory read and written for nothing, which on a GPU
+        # costs less than looking.
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norm = get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
+        if not norm <= gradient_clip_val:  # nan too, which clipping passes on
+            clip_grads_with_norm_(trained, gradient_clip_val, norm)
 
     def configure_optimizers(self) -> dict:
         optimizer = instantiate(self.hparams.optim)(self.strategy.parameter_groups(self.network))

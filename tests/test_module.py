@@ -80,6 +80,18 @@ def test_the_artifact_scores_what_was_recorded(fitted, strategy):
         assert weights < 0.27 * run.result["bytes"]["float"]
 
 
+@pytest.mark.parametrize(("clip", "algorithm"), [(0.3, "norm"), (1e9, "norm"), (0.01, "value")])
+def test_gradients_are_clipped_as_lightning_clips_them(config, pictures, monkeypatch, clip, algorithm):
+    cfg = config(
+        *settings("frozen", pictures, f"trainer.gradient_clip_val={clip}"),
+        f"+trainer.gradient_clip_algorithm={algorithm}",
+    )
+    ours, _ = experiment.fit(cfg)
+    monkeypatch.delattr(TransferModule, "configure_gradient_clipping")
+    lightnings, _ = experiment.fit(cfg)
+    assert torch.equal(ours.network.head.weight, lightnings.network.head.weight)
+
+
 def test_after_qat_the_same_module_is_tested_and_fitted_again(config, pictures):
     """Lightning's own callback converted the live module, after which neither worked (#7427, #12896)."""
     cfg = config(*settings("qat", pictures, "epochs=1"))
