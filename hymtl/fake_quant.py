@@ -87,9 +87,7 @@ class FakeQuantize(ao.FusedMovingAvgObsFakeQuantize):
         return _RoundActivation.apply(x, self.scale.item(), int(self.zero_point), *levels, self.largest)
 
     def _observe(self, x: Tensor) -> None:
-        if x.ndim == 4 and not self.is_per_channel:
-            x = x.permute(0, 2, 3, 1)  # channels last as they lie in memory, or the minimum would be of a copy
-        self.activation_post_process(x)
+        self.activation_post_process(x if self.is_per_channel else as_it_lies(x))
         scale, zero_point = self.calculate_qparams()
         self.scale.resize_(scale.shape).copy_(scale)
         self.zero_point.resize_(zero_point.shape).copy_(zero_point)
@@ -109,6 +107,11 @@ class ClippedFakeQuantize(FakeQuantize):
 
     def _observe(self, x: Tensor) -> None:
         super()._observe(x.clamp(max=self.largest))
+
+
+def as_it_lies(x: Tensor) -> Tensor:
+    """Channels-last activations (N, C, H, W) as (N, H, W, C): an observer would copy them to go through in order."""
+    return x.permute(0, 2, 3, 1) if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last) else x
 
 
 class ConvBn2d(qat.ConvBn2d):

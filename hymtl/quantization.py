@@ -22,7 +22,7 @@ from torch.ao.quantization import DeQuantStub, QuantStub  # noqa: F401  (for bac
 
 from hymtl.bias_correction import channel_means, correct_bias
 from hymtl.errors import HymtlError, did_you_mean
-from hymtl.fake_quant import ClippedFakeQuantize, FakeQuantize, as_torchs, qat_modules
+from hymtl.fake_quant import ClippedFakeQuantize, FakeQuantize, as_it_lies, as_torchs, qat_modules
 
 # onednn first: as fast as x86 on CPUs with VNNI and not slower elsewhere; qnnpack is made for ARM.
 ENGINES = ("onednn", "x86", "fbgemm", "qnnpack")
@@ -71,6 +71,14 @@ def choose_reduce_range(reduce_range: bool | str, engine: str) -> bool:
     return reduce_range
 
 
+class HistogramObserver(ao.HistogramObserver):
+    """torch's, without the copy in another order that it makes of channels-last activations, twice."""
+
+    def forward(self, activation: Tensor) -> Tensor:
+        super().forward(as_it_lies(activation))
+        return activation
+
+
 class DepthwiseWeightObserver(ao.PerChannelMinMaxObserver):
     """Weight scales, per channel, with which the engine's depthwise kernels cannot overflow.
 
@@ -114,7 +122,7 @@ def qat_qconfig(engine: str, reduce_range: bool) -> ao.QConfig:
 
 def calibration_qconfig(engine: str) -> ao.QConfig:
     """Observers for post-training quantization: histograms of activations, per-channel 8-bit weights."""
-    activation = ao.HistogramObserver.with_args(reduce_range=choose_reduce_range("auto", engine))
+    activation = HistogramObserver.with_args(reduce_range=choose_reduce_range("auto", engine))
     return ao.QConfig(activation=activation, weight=ao.PerChannelMinMaxObserver.with_args(**_WEIGHT))
 
 

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.ao import quantization as ao
 from torch.nn import functional as F
 
 from hymtl import backbones, evaluation, quantization
@@ -38,6 +39,16 @@ def test_bias_correction_gives_each_channel_its_mean_back_and_changes_nothing_el
         before[i].weight.data = coarse(before[i])
     assert (network(pictures).mean(0) - expected).abs().max() < 1e-4
     assert (before(pictures).mean(0) - expected).abs().max() > 0.1
+
+
+def test_the_histogram_of_channels_last_activations_is_torchs():
+    ours, theirs = quantization.HistogramObserver(), ao.HistogramObserver()
+    for size in (1, 3, 2):  # the range grows, then holds
+        activations = (torch.randn(4, 8, 9, 9) * size).contiguous(memory_format=torch.channels_last)
+        assert ours(activations) is activations
+        theirs(activations)
+    assert torch.equal(ours.histogram, theirs.histogram)
+    assert (ours.min_val, ours.max_val) == (theirs.min_val, theirs.max_val)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
