@@ -123,7 +123,8 @@ class TransferModule(pl.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        if self.device.type != "cpu" or not gradient_clip_val or gradient_clip_algorithm == "value":
+        limits_norm = (gradient_clip_val or 0) > 0 and gradient_clip_algorithm in (None, "norm")
+        if not limits_norm or self.device.type != "cpu":
             return super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
         # torch would multiply what is within the limit by 1: memory read and written for nothing, which on a GPU
         # costs less than looking.

@@ -7,8 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from torchvision.models import resnet18
 
 ROOT = Path(__file__).parent.parent
+WORKTREES = ["git", "worktree", "list"]
 
 
 def command(*words: str) -> str:
@@ -50,6 +53,32 @@ def test_predict_prints_a_row_for_torch_as_saved_and_as_hymtl_runs_it(fitted, pi
     saved, ours = rows(printed)[2:4]
     assert [saved[0], ours[0]] == ["torch, as saved", "torch, hymtl's"]
     assert ours[3:] == ["0.0000", "0"] and float(ours[2]) > 0
+
+
+@pytest.mark.slow
+def test_accuracy_trains_in_both_commits_and_leaves_no_checkout_behind(pictures, tmp_path):
+    weights = tmp_path / "weights.pth"
+    torch.save(resnet18().state_dict(), weights)
+    given = ["--photos", str(pictures), "--weights", str(weights), "--strategies", "frozen", "--seeds", "2"]
+    before_it = subprocess.check_output(WORKTREES, cwd=ROOT)
+    ((name, before, after, difference, each),) = rows(command("benchmarks/accuracy.py", "--before", "HEAD", *given))[2:]
+    assert (name, before, difference) == ("frozen (5)", after, "+0.0000")
+    assert len(each.split("; ")[1].split()) == 2
+    assert subprocess.check_output(WORKTREES, cwd=ROOT) == before_it
+
+
+def test_accuracy_prints_means_over_seeds_and_int8_in_brackets(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    accuracy = importlib.import_module("benchmarks.accuracy")
+    printed = accuracy.row("qat (2)", [(0.90, 0.80), (0.94, 0.84)], [(0.95, 0.9), (0.97, 0.9)])
+    assert printed == [
+        "qat (2)",
+        "0.9200 ± 0.0283 (0.8200 ± 0.0283)",
+        "0.9600 ± 0.0141 (0.9000 ± 0.0000)",
+        "+0.0400 (+0.0800)",
+        "0.900 0.940; 0.950 0.970",
+    ]
+    assert accuracy.row("frozen (5)", [(0.9, None)], [(0.9, None)])[1:4] == ["0.9000", "0.9000", "+0.0000"]
 
 
 def run(loop: str, lasted: list[float], *, startup: float, end: float) -> SimpleNamespace:

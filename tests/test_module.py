@@ -80,7 +80,7 @@ def test_the_artifact_scores_what_was_recorded(fitted, strategy):
         assert weights < 0.27 * run.result["bytes"]["float"]
 
 
-@pytest.mark.parametrize(("clip", "algorithm"), [(0.3, "norm"), (1e9, "norm"), (0.01, "value")])
+@pytest.mark.parametrize(("clip", "algorithm"), [(0.3, "norm"), (1e9, "norm"), (-1, "norm"), (0.01, "value")])
 def test_gradients_are_clipped_as_lightning_clips_them(config, pictures, monkeypatch, clip, algorithm):
     cfg = config(
         *settings("frozen", pictures, f"trainer.gradient_clip_val={clip}"),
