@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hymtl.features import Features
 
 
-EVALUATION_BATCH = 16  # more is no faster, and takes memory that training has no use for
+EVALUATION_BATCH = 16  # on a CPU more is no faster, and takes memory that training has no use for
 
 
 class PhotoDataModule(pl.LightningDataModule):
