@@ -36,7 +36,7 @@ from hymtl.data import PhotoDataModule, drawn, find_photos  # noqa: E402
 BACKBONES = ("resnet18", "efficientnet_lite0")
 ENGINES = ("onednn", "x86", "fbgemm")
 OBSERVERS = {
-    "histogram": quantization.ao.HistogramObserver,
+    "histogram": quantization.HistogramObserver,
     "minmax": quantization.ao.MinMaxObserver,
     "moving-average": quantization.ao.MovingAverageMinMaxObserver,
 }

@@ -32,13 +32,9 @@ class GiveBack(pl.Callback):
     """
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        _trim()
-
-
-def _trim() -> None:
-    malloc_trim = _glibc("malloc_trim")
-    if malloc_trim:
-        malloc_trim(0)
+        malloc_trim = _glibc("malloc_trim")
+        if malloc_trim:
+            malloc_trim(0)
 
 
 def _glibc(function: str) -> Callable | None:
