@@ -19,8 +19,12 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from hymtl import backbones, quantization  # noqa: E402
-from hymtl.data import PhotoDataModule, drawn, find_photos  # noqa: E402
-from hymtl.data.datamodule import available_cores  # noqa: E402
+from hymtl.data import drawn  # noqa: E402
+from hymtl.data.datamodule import (
+    PhotoDataModule,  # noqa: E402
+    available_cores,  # noqa: E402
+)
+from hymtl.data.sources import find_photos  # noqa: E402
 
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "pillow")

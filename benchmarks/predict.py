@@ -28,7 +28,7 @@ import hymtl  # noqa: E402
 from benchmarks import tables  # noqa: E402
 from benchmarks.given import facts  # noqa: E402
 from hymtl.data import transforms  # noqa: E402
-from hymtl.predict import BATCH, Predictor  # noqa: E402
+from hymtl.deploy.predict import BATCH, Predictor  # noqa: E402
 
 Runtime = Callable[[Tensor], Tensor]  # normalized pictures (N, C, H, W) to logits (N, classes)
 HEAD = ("runtime", "s to make", "photos/s, network alone", "largest change of a probability", "classes changed")

@@ -31,7 +31,9 @@ from benchmarks import tables  # noqa: E402
 from benchmarks.given import facts  # noqa: E402
 from hymtl import backbones, quantization  # noqa: E402
 from hymtl.backbones import Pretrained  # noqa: E402
-from hymtl.data import PhotoDataModule, drawn, find_photos  # noqa: E402
+from hymtl.data import drawn  # noqa: E402
+from hymtl.data.datamodule import PhotoDataModule  # noqa: E402
+from hymtl.data.sources import find_photos  # noqa: E402
 
 BACKBONES = ("resnet18", "efficientnet_lite0")
 ENGINES = ("onednn", "x86", "fbgemm")

@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hymtl import quiet
+
 if TYPE_CHECKING:
-    from hymtl.predict import Predictor
+    from hymtl.deploy.predict import Predictor
 
 __version__ = "0.1.0"
+
+quiet.filter_warnings()
 
 
 def load(path: str | Path) -> "Predictor":
@@ -15,6 +19,8 @@ def load(path: str | Path) -> "Predictor":
     Raises:
         HymtlError: if there is none, or it cannot be trusted or used here.
     """
-    from hymtl import predict  # here, so that a command's --help does not wait for torch
+    from hymtl.deploy import (
+        predict,  # here, so that a command's --help does not wait for torch
+    )
 
     return predict.load(path)

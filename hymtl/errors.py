@@ -3,14 +3,11 @@
 import difflib
 from collections.abc import Iterable
 
-from hydra.errors import CompactHydraException
 
+class HymtlError(Exception):
+    """Something the user can fix: names the thing and the remedy.
 
-class HymtlError(CompactHydraException):
-    """Something the user can mend: names the thing and the remedy.
-
-    Hydra prints a ``CompactHydraException`` without a traceback and exits with code 1
-    (``HYDRA_FULL_ERROR=1`` brings the traceback back), which is what bad input deserves.
+    ``train.py`` and the command ``hymtl`` print it without a traceback and exit with code 1.
     """
 
 
@@ -22,8 +19,9 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     return f"{hint}Choose from: {', '.join(choices)}."
 
 
-def check_choice(setting: str, value: str, choices: Iterable[str]) -> None:
+def check_choice(setting: str, value: object, choices: Iterable[str]) -> None:
     """Raise a ``HymtlError`` that names ``setting`` unless ``value`` is one of ``choices``."""
+    choices = list(choices)
     if value not in choices:
         raise HymtlError(f"{setting}={value} is unknown. {did_you_mean(str(value), choices)}")
 

@@ -1,7 +1,8 @@
-"""The story, in order: data and weights found, network built, fitted, converted, scored, recorded."""
+"""The story, in order: data and weights found, network built, fitted, converted and scored, recorded."""
 
 import logging
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -10,13 +11,23 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from hymtl import backbones, fingerprint, results, settings, strategies
-from hymtl.backbones import Pretrained
-from hymtl.data import PhotoDataModule, PhotoFolder, arrange, find_photos
+from hymtl import fingerprint, recording, settings, strategies
+from hymtl.backbones import pretrained
+from hymtl.backbones.pretrained import Pretrained
+from hymtl.callbacks.best_checkpoint import BestCheckpoint
+from hymtl.callbacks.convert_best import ConvertBest
+from hymtl.callbacks.history import History
+from hymtl.callbacks.random_state import RandomState
+from hymtl.data.batches import PictureBatches
+from hymtl.data.datamodule import PhotoDataModule
+from hymtl.data.photos import PhotoFolder
+from hymtl.data.sources import find_photos
+from hymtl.data.splits import arrange
 from hymtl.errors import HymtlError
-from hymtl.memory import GiveBack, keep_big_blocks
 from hymtl.module import TransferModule
-from hymtl.strategies import Strategy
+from hymtl.records import result
+from hymtl.runtime import keep_big_blocks
+from hymtl.strategy import Strategy
 
 SPLIT = ("folds", "fold", "test_fraction")  # the settings of data that say who trains, validates and tests
 NOT_LOADED = ("source", "root", "features_gb", *SPLIT)  # settings of data that are no business of the loaders
@@ -24,7 +35,17 @@ NOT_LOADED = ("source", "root", "features_gb", *SPLIT)  # settings of data that 
 log = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig) -> dict | None:
+@dataclass
+class Experiment:
+    """What was found and built: nothing in it has trained yet, or all of it has."""
+
+    module: TransferModule
+    datamodule: PhotoDataModule
+    trainer: pl.Trainer
+    history: History
+
+
+def run(cfg: DictConfig) -> result.Result | None:
     """Run the experiment that ``cfg`` (``conf/config.yaml``) describes and return its result record.
 
     Of several processes (``trainer.devices=2``) the first returns the record, the others None.
@@ -34,62 +55,80 @@ def run(cfg: DictConfig) -> dict | None:
     Raises:
         HymtlError: if a setting, the data or the weights are not what they should be.
     """
-    if (Path(cfg.run_dir) / results.FILE).exists():
+    if (Path(cfg.run_dir) / result.FILE).exists():
         log.warning("!!! %s holds a result already, which this run will replace", cfg.run_dir)
-    module, trainer = fit(cfg)
-    if not trainer.is_global_zero:
-        return None
-    result = results.collect(module, trainer, seed=cfg.seed, config_hash=fingerprint.digest(fingerprint.settings(cfg)))
-    results.write(result, Path(cfg.run_dir), trainer)
-    return result
+    built = prepare(cfg)
+    fit(built, cfg.ckpt_path)
+    return record(built, cfg)
 
 
-def fit(cfg: DictConfig) -> tuple[TransferModule, pl.Trainer]:
-    """The experiment without its record: the module as it was when fitting ended, and its trainer."""
-    module, datamodule, trainer = prepare(cfg)
-    try:
-        trainer.fit(module, datamodule, ckpt_path=cfg.ckpt_path)
-    except SIGTERMException as stop:  # Lightning's SystemExit, which would tell whoever waits that all went well
-        stop.code = 128 + signal.SIGTERM
-        raise
-    return module, trainer
-
-
-def prepare(cfg: DictConfig) -> tuple[TransferModule, PhotoDataModule, pl.Trainer]:
+def prepare(cfg: DictConfig) -> Experiment:
     """Everything found, built and announced; nothing trained yet."""
     settings.check(cfg)
     keep_big_blocks()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     strategy = strategies.create(**cfg.strategy)
+    photos, weights = find(cfg)
+    _announce(photos, weights)
+    strategy.check(weights)
+    return build(cfg, strategy, photos, weights)
+
+
+def find(cfg: DictConfig) -> tuple[PhotoFolder, Pretrained]:
+    """The pictures, split, and the weights to start from."""
     split = {key: cfg.data[key] for key in SPLIT}
     photos = arrange(find_photos(cfg.data.source, cfg.data.root), **split)
-    pretrained = backbones.find(cfg.backbone.name, cfg.backbone.weights)
-    _announce(photos, pretrained)
-    if strategy.quantizes and not pretrained.backbone.quantizable:
-        raise HymtlError(
-            f"backbone={pretrained.backbone.name} cannot be quantized. Use strategy=scratch, or another backbone."
-        )
+    return photos, pretrained.find(cfg.backbone.name, cfg.backbone.weights)
 
-    datamodule = _datamodule(cfg, strategy, photos, pretrained)
-    network = strategy.transfer(pretrained, len(photos.classes), datamodule.calibration_batches())
+
+def build(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, weights: Pretrained) -> Experiment:
+    """Batches, network, module and trainer."""
+    loading = {key: value for key, value in cfg.data.items() if key not in NOT_LOADED}
+    expected = weights.backbone.preprocessing
+    pictures = PictureBatches(photos, expected, views=strategy.views, seed=cfg.seed, **loading)
+    network = strategy.transfer(weights, len(photos.classes), pictures.calibration_batches())
     network.to(memory_format=torch.channels_last)  # as the pictures come, see transforms.normalize
     module = TransferModule(
-        pretrained.backbone.name,
-        strategy.spec(),
+        weights.backbone.name,
+        strategy,
         photos.classes,
         OmegaConf.to_container(cfg.optim, resolve=True),
-        OmegaConf.to_container(cfg.scheduler, resolve=True),
+        OmegaConf.to_container(cfg.scheduler, resolve=True) if cfg.scheduler else None,
         resize=cfg.data.resize,
-        sources={"dataset": photos.record, "backbone": pretrained.record},
+        sources={"dataset": photos.record, "backbone": weights.record},
         network=network,
-        pretrained=pretrained,
+        pretrained=weights,
     )
-    return module, datamodule, _trainer(cfg, strategy)
+    history = History()
+    return Experiment(module, PhotoDataModule(pictures), _trainer(cfg, strategy, history), history)
 
 
-def _announce(photos: PhotoFolder, pretrained: Pretrained) -> None:
+def fit(built: Experiment, ckpt_path: str | None = None) -> None:
+    """Fitted by Lightning and, as fitting ends, converted and scored: then ``built.module.deployed`` has what came out."""
+    try:
+        built.trainer.fit(built.module, built.datamodule, ckpt_path=ckpt_path)
+    except SIGTERMException as stop:  # Lightning's SystemExit, which would tell whoever waits that all went well
+        stop.code = 128 + signal.SIGTERM
+        raise
+
+
+def record(built: Experiment, cfg: DictConfig) -> result.Result | None:
+    """The record, written; None in other processes than the first."""
+    if not built.trainer.is_global_zero:
+        return None
+    return recording.record(
+        built.module,
+        built.trainer,
+        built.history.columns(),
+        Path(cfg.run_dir),
+        seed=cfg.seed,
+        config_hash=fingerprint.digest(fingerprint.settings(cfg)),
+    )
+
+
+def _announce(photos: PhotoFolder, weights: Pretrained) -> None:
     """The first lines of the log: what is really used, and loudly if it is not what was asked for first."""
-    for source in (photos, pretrained):
+    for source in (photos, weights):
         if source.fallback:
             log.warning("!!! %s", source.fallback)
     counts = ", ".join(f"{len(split)} {name}" for name, split in photos.splits.items())
@@ -98,15 +137,10 @@ def _announce(photos: PhotoFolder, pretrained: Pretrained) -> None:
         fold = f"fold {split['fold']} of {split['folds']}" if split["folds"] else "the folder's own"
         log.info("split     %s, test fraction %g", fold, split["test_fraction"])
     log.info("classes   %s", ", ".join(photos.classes))
-    log.info("backbone  %s, weights %s, sha256 %.12s", pretrained.backbone.name, pretrained.weights, pretrained.digest)
+    log.info("backbone  %s, weights %s, sha256 %.12s", weights.backbone.name, weights.weights, weights.digest)
 
 
-def _datamodule(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, pretrained: Pretrained) -> PhotoDataModule:
-    loader = {key: value for key, value in cfg.data.items() if key not in NOT_LOADED}
-    return PhotoDataModule(photos, pretrained.backbone.preprocessing, views=strategy.views, seed=cfg.seed, **loader)
-
-
-def _trainer(cfg: DictConfig, strategy: Strategy) -> pl.Trainer:
+def _trainer(cfg: DictConfig, strategy: Strategy, history: History) -> pl.Trainer:
     accelerator = cfg.trainer.accelerator
     if strategy.cpu_only:
         if accelerator not in ("auto", "cpu"):
@@ -115,9 +149,13 @@ def _trainer(cfg: DictConfig, strategy: Strategy) -> pl.Trainer:
                 f"{strategy.name} trains on one. Use trainer.accelerator=cpu, or strategy=qat, which trains on a GPU."
             )
         accelerator = "cpu"
-    return instantiate(
-        cfg.trainer,
-        accelerator=accelerator,
-        logger=instantiate(cfg.logger),
-        callbacks=[GiveBack(), *(instantiate(callback) for callback in cfg.callbacks.values())],
-    )
+    # Without these there is no result, so no override takes them out. BestCheckpoint comes first of all checkpoints,
+    # so that Lightning's ckpt_path="best" means it; those of the config see what ConvertBest made.
+    needed = [
+        BestCheckpoint(f"{cfg.run_dir}/checkpoints"),
+        RandomState(),
+        history,
+        ConvertBest(f"{cfg.run_dir}/artifact"),
+    ]
+    chosen = [instantiate(callback) for callback in (cfg.callbacks or {}).values()]
+    return instantiate(cfg.trainer, accelerator=accelerator, logger=instantiate(cfg.logger), callbacks=needed + chosen)

@@ -1,6 +1,5 @@
 """The LightningModule: steps, metrics, optimizer. It knows no strategy by name."""
 
-import warnings
 from collections.abc import Mapping
 
 import pytorch_lightning as pl
@@ -8,16 +7,13 @@ from hydra.utils import instantiate
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
-from torch.optim import Optimizer
 from torchmetrics.classification import MulticlassAccuracy
 
 from hymtl import backbones, strategies
-from hymtl.backbones import Pretrained
+from hymtl.backbones.pretrained import Pretrained
+from hymtl.deploy.convert import Deployed
 from hymtl.network import Activations
-
-# Lightning 2.6 asks torch for something that torch 2.15 renamed; it works, and is Lightning's to mend.
-warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated")
+from hymtl.strategy import Strategy
 
 Batch = tuple[Tensor | Activations, Tensor]  # and labels
 
@@ -25,12 +21,12 @@ Batch = tuple[Tensor | Activations, Tensor]  # and labels
 class TransferModule(pl.LightningModule):
     """Trains ``network``, or, without one, the architecture that ``backbone`` and ``strategy`` describe.
 
-    The second is what ``load_from_checkpoint`` needs: every argument but the last two is of plain types and
-    stands in the checkpoint, which therefore loads under torch's default ``weights_only=True``.
+    The second is what ``load_from_checkpoint`` needs: every argument but the last two stands in the checkpoint, in
+    plain types, which therefore loads under torch's default ``weights_only=True``.
 
     Args:
         backbone: a name of ``hymtl.backbones``.
-        strategy: ``{"name": ..., option: value}``, as ``Strategy.spec()`` gives.
+        strategy: the run's, or, from a checkpoint, ``{"name": ..., option: value}``, as ``Strategy.spec()`` gives.
         classes: class names, in the order of the labels.
         optim: an optimizer for ``hydra.utils.instantiate``: ``{"_target_": ..., "_partial_": True, ...}``.
         scheduler: the same for a learning-rate scheduler, stepped once an epoch; None for a constant rate.
@@ -45,7 +41,7 @@ class TransferModule(pl.LightningModule):
     def __init__(
         self,
         backbone: str,
-        strategy: Mapping,
+        strategy: Strategy | Mapping,
         classes: list[str],
         optim: Mapping,
         scheduler: Mapping | None = None,
@@ -57,7 +53,9 @@ class TransferModule(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters(ignore=["network", "pretrained"], logger=False)
         self.pretrained = pretrained
-        self.strategy = strategies.create(**strategy)
+        self.strategy = strategy if isinstance(strategy, Strategy) else strategies.create(**strategy)
+        self.hparams.strategy = self.strategy.spec()  # plain types: checkpoints load under weights_only=True
+        self.deployed: Deployed | None = None  # what came of it, once it was fitted with ConvertBest
         self.network = network or self.strategy.build(backbones.get(backbone), len(classes))
         self.accuracy = nn.ModuleDict(
             # "train" is a method of modules, so the key says more than that.
@@ -119,19 +117,6 @@ class TransferModule(pl.LightningModule):
     def _log_epoch(self) -> None:
         # Lightning takes a metric called "step" for the x axis of everything logged with it.
         self.log("step", float(self.current_epoch))
-
-    def configure_gradient_clipping(
-        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
-    ) -> None:
-        limits_norm = (gradient_clip_val or 0) > 0 and gradient_clip_algorithm in (None, "norm")
-        if not limits_norm or self.device.type != "cpu":
-            return super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        # torch would multiply what is within the limit by 1: memory read and written for nothing, which on a GPU
-        # costs less than looking.
-        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        norm = get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
-        if not norm <= gradient_clip_val:  # nan too, which clipping passes on
-            clip_grads_with_norm_(trained, gradient_clip_val, norm)
 
     def configure_optimizers(self) -> dict:
         optimizer = instantiate(self.hparams.optim)(self.strategy.parameter_groups(self.network))

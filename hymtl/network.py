@@ -1,6 +1,5 @@
 """The network that every strategy trains: a backbone's features, then a head."""
 
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -8,9 +7,6 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from hymtl.backbones import cut
-
-# Lightning warns of modules in eval mode when training starts; here they are so on purpose.
-warnings.filterwarnings("ignore", message="Found .* module.s. in eval mode")
 
 
 class Activations(NamedTuple):
@@ -64,3 +60,7 @@ class Classifier(nn.Module):
         for name in self._in_eval if mode else ():
             self.get_submodule(name).eval()
         return self
+
+
+class BatchNorms(nn.Module):
+    """Stands for all batch norms of an exported graph: they do as this module's train or eval mode says."""

@@ -5,7 +5,7 @@ import gc
 import pytest
 from omegaconf import OmegaConf
 
-from hymtl.imports import quicker_imports
+from hymtl.runtime import quicker_imports
 
 # Source: PyTorch's transfer learning tutorial and quantized transfer learning tutorial.
 #             batch  lr    decay  step gamma augmentation           resize

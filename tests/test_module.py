@@ -11,10 +11,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
 
-from hymtl import artifact, evaluation, experiment, predictions, results
+from hymtl import experiment
 from hymtl.callbacks import BestCheckpoint
+from hymtl.deploy import artifact, evaluation
 from hymtl.errors import HymtlError
 from hymtl.module import TransferModule
+from hymtl.records import predictions
 from tests.conftest import EPOCHS, settings
 
 STRATEGIES = ("finetune", "frozen", "quantized", "qat")

@@ -1,6 +1,25 @@
 """Backbones: pretrained networks without their classifier, by name."""
 
-from hymtl.backbones.pretrained import Pretrained, find
-from hymtl.backbones.registry import BACKBONES, Backbone, Preprocessing, get
+import functools
 
-__all__ = ["BACKBONES", "Backbone", "Preprocessing", "Pretrained", "find", "get"]
+from hymtl import registry
+from hymtl.backbones import families
+from hymtl.backbones.backbone import Backbone
+from hymtl.errors import check_choice
+
+
+@functools.cache
+def every() -> dict[str, Backbone]:
+    """All backbones of all families, by name."""
+    files = [registry.load(families, "family", name) for name in registry.names(families)]
+    return {backbone.name: backbone for file in files for backbone in file.BACKBONES}
+
+
+def get(name: str) -> Backbone:
+    """The backbone called ``name``.
+
+    Raises:
+        HymtlError: if there is none of that name.
+    """
+    check_choice("backbone.name", name, every())
+    return every()[name]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from hymtl.download import download
+from hymtl.files.download import download
 
 
 def hub_file(url: str) -> Path:

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hymtl.backbones.registry import BACKBONES, Backbone, get
-from hymtl.download import DownloadError
+from hymtl.backbones import every, get
+from hymtl.backbones.backbone import Backbone
 from hymtl.errors import HymtlError
+from hymtl.files.download import DownloadError
 
 IMAGENET = "imagenet"
 
@@ -21,7 +22,7 @@ class Pretrained:
     """A backbone and the weights it starts from.
 
     ``weights`` is ``"imagenet"``, ``"random"`` or the path the user gave; ``file`` is where they lie.
-    ``fallback`` says, in a sentence, what could not be had where this is not what was asked for first.
+    ``fallback`` says, in a sentence, what could not be found where this is not what was asked for first.
     """
 
     backbone: Backbone
@@ -58,7 +59,7 @@ def find(name: str, weights: str | None) -> Pretrained:
     the path of a state dict. A named backbone is strict: there is no falling back.
 
     Raises:
-        HymtlError: if the name is unknown, or the weights are not to be had or belong to another network.
+        HymtlError: if the name is unknown, or the weights could not be found or belong to another network.
     """
     backbone = get("resnet18" if name == "auto" else name)
     if weights is None:
@@ -113,7 +114,7 @@ def _read(file: Path, backbone: Backbone) -> dict[str, Tensor]:
     problem = _misfit(renamed, backbone)
     if problem is None:
         return renamed
-    fitting = [other.name for other in BACKBONES.values() if _misfit(_body(state, other), other) is None]
+    fitting = [other.name for other in every().values() if _misfit(_body(state, other), other) is None]
     hint = f"They fit backbone={fitting[0]}." if fitting else "No backbone of hymtl fits them."
     raise HymtlError(f"{file} holds no weights of {backbone.name}: {problem}. {hint}")
 

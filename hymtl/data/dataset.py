@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from hymtl.data.photos import Photo
-from hymtl.data.transforms import Recipe
+from hymtl.data.transforms import Transform
 
 CHUNK = 64  # photos decoded before looking again at how much memory is left
 
@@ -21,8 +21,8 @@ class PhotoDataset(Dataset):
     workers or threads nor resuming changes a run.
     """
 
-    def __init__(self, photos: list[Photo], recipe: Recipe, seed: int) -> None:
-        self.photos, self.recipe, self.seed = photos, recipe, seed
+    def __init__(self, photos: list[Photo], transform: Transform, seed: int) -> None:
+        self.photos, self.transform, self.seed = photos, transform, seed
         self._kept: list[Tensor] = []  # of the first photos, as many as :meth:`keep` found room for
 
     def keep(self, budget: float, threads: int) -> int:
@@ -48,13 +48,13 @@ class PhotoDataset(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
         view, index = key
         picture = self._kept[index] if index < len(self._kept) else self._prepare(index)
-        if self.recipe.augment is not None:
+        if self.transform.augment is not None:
             generator = torch.Generator().manual_seed(mix(self.seed, view, index))
-            picture = self.recipe.augment(picture, generator)
+            picture = self.transform.augment(picture, generator)
         return picture, self.photos[index].label
 
     def _prepare(self, index: int) -> Tensor:
-        picture = self.recipe.once(self.photos[index].decode())
+        picture = self.transform.once(self.photos[index].decode())
         whole = picture.untyped_storage().nbytes() == picture.numel()
         return picture if whole else picture.clone()  # a crop would keep all it was cut from
 

@@ -1,6 +1,5 @@
 """Batches decoded ahead by threads, for machines too small for worker processes."""
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,8 @@ from itertools import islice
 from typing import Any
 
 from torch.utils.data import DataLoader
+
+from hymtl.runtime import available_cores
 
 
 class ThreadedLoader(DataLoader):
@@ -38,8 +39,3 @@ class ThreadedLoader(DataLoader):
     def _batch(self, keys: list) -> Any:
         batch = self.collate_fn([self.dataset[key] for key in keys])
         return tuple(part.pin_memory() for part in batch) if self.pin_memory else batch
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which under a cluster's scheduler are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

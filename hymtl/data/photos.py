@@ -39,7 +39,7 @@ class Photo:
             with Image.open(self.file) as image:
                 return pil_to_tensor(image.convert("RGB"))
         except _UNREADABLE as error:
-            raise HymtlError(f"{self.file} cannot be read as a picture: {error}. Mend or remove it.") from error
+            raise HymtlError(f"{self.file} cannot be read as a picture: {error}. Fix or remove it.") from error
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""From a decoded picture to what the network sees: augmentation by the recipe, the rest by the weights.
+"""From a decoded picture to what the network sees: augmentation by the strategy, the rest by the weights.
 
 Pictures are uint8 tensors (C, H, W) until :func:`normalize` makes a batch float.
 """
@@ -13,14 +13,14 @@ from torch import Generator, Tensor
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
-from hymtl.backbones import Preprocessing
 from hymtl.errors import check_choice
+from hymtl.preprocessing import Preprocessing
 
 AUGMENTATIONS = ("random_resized_crop", "random_crop", "none")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Transform:
     """From a decoded picture, uint8 (C, H, W), to uint8 (C', size, size): what can be done once, then what cannot.
 
     ``augment`` draws from the generator it is given and from nothing else, so several threads may call it at a time;
@@ -31,10 +31,10 @@ class Recipe:
     augment: Callable[[Tensor, Generator], Tensor] | None = None
 
 
-def training(preprocessing: Preprocessing, augmentation: str, resize: int) -> Recipe:
+def training(preprocessing: Preprocessing, augmentation: str, resize: int) -> Transform:
     """Different each time.
 
-    ``random_resized_crop`` is the transfer learning tutorial's recipe (a crop of 8 to 100 % of the area,
+    ``random_resized_crop`` is the transfer learning tutorial's (a crop of 8 to 100 % of the area,
     scaled to size, flipped half the time); ``random_crop`` the quantized tutorial's (shorter side scaled to
     ``resize``, a crop of size, flipped half the time); ``none`` is :func:`evaluation`.
     """
@@ -43,14 +43,14 @@ def training(preprocessing: Preprocessing, augmentation: str, resize: int) -> Re
     if augmentation == "none":
         return evaluation(preprocessing, resize)
     if augmentation == "random_resized_crop":
-        return Recipe(colour, partial(_random_resized_crop, size=size, interpolation=_interpolation(preprocessing)))
-    return Recipe(v2.Compose([colour, _shorter_side(preprocessing, resize)]), partial(_random_crop, size=size))
+        return Transform(colour, partial(_random_resized_crop, size=size, interpolation=_interpolation(preprocessing)))
+    return Transform(v2.Compose([colour, _shorter_side(preprocessing, resize)]), partial(_random_crop, size=size))
 
 
-def evaluation(preprocessing: Preprocessing, resize: int) -> Recipe:
+def evaluation(preprocessing: Preprocessing, resize: int) -> Transform:
     """Shorter side scaled to ``resize`` pixels, centre crop."""
     once = v2.Compose([_colour(preprocessing), _shorter_side(preprocessing, resize), v2.CenterCrop(preprocessing.size)])
-    return Recipe(once)
+    return Transform(once)
 
 
 # torchvision's RandomResizedCrop, RandomCrop and RandomHorizontalFlip draw from torch's one global random state,

@@ -1,18 +1,27 @@
-"""Strategies: what finetuning, freezing and quantizing each mean, by name."""
+"""Strategies: what finetuning, freezing and quantizing each mean. Each file of this folder is one, by its name."""
 
+import sys
+from dataclasses import fields
+
+from hymtl import registry
 from hymtl.errors import HymtlError, did_you_mean
-from hymtl.strategies.base import Strategy
-from hymtl.strategies.finetune import Finetune
-from hymtl.strategies.frozen import Frozen
-from hymtl.strategies.gradual import Gradual
-from hymtl.strategies.partial import Partial
-from hymtl.strategies.ptq import PTQ
-from hymtl.strategies.qat import QAT
-from hymtl.strategies.quantized import Quantized
-from hymtl.strategies.scratch import Scratch
+from hymtl.strategy import Strategy
 
-_ALL = (Finetune, Frozen, Quantized, QAT, PTQ, Partial, Gradual, Scratch)
-STRATEGIES: dict[str, type[Strategy]] = {strategy.name: strategy for strategy in _ALL}
+
+def names() -> list[str]:
+    """All strategies."""
+    return registry.names(sys.modules[__name__])
+
+
+def kind(name: str) -> type[Strategy]:
+    """The class of the strategy called ``name``.
+
+    Raises:
+        HymtlError: if there is none of that name.
+    """
+    file = registry.load(sys.modules[__name__], "strategy.name", name)
+    own = [thing for thing in vars(file).values() if getattr(thing, "__module__", None) == file.__name__]
+    return next(thing for thing in own if isinstance(thing, type) and issubclass(thing, Strategy))
 
 
 def create(name: str, **options) -> Strategy:
@@ -21,13 +30,9 @@ def create(name: str, **options) -> Strategy:
     Raises:
         HymtlError: if there is none of that name, or an option is unknown or has a bad value.
     """
-    if name not in STRATEGIES:
-        raise HymtlError(f"strategy.name={name} is unknown. {did_you_mean(name, STRATEGIES)}")
-    known = STRATEGIES[name].__dataclass_fields__
+    strategy = kind(name)
+    known = [field.name for field in fields(strategy)]
     for option in options:
         if option not in known:
             raise HymtlError(f"strategy.{option} is no option of {name}. {did_you_mean(option, known)}")
-    return STRATEGIES[name](**options)
-
-
-__all__ = ["STRATEGIES", "Strategy", "create"]
+    return strategy(**options)

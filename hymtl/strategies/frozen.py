@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from hymtl.backbones import Backbone
+from hymtl.backbones.backbone import Backbone
 from hymtl.errors import check_choice, check_views
 from hymtl.network import Classifier
-from hymtl.strategies.base import Strategy, as_fixed, freeze
+from hymtl.strategy import Strategy, as_fixed, freeze
 
 
 @dataclass

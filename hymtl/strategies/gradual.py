@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from hymtl.backbones import Backbone
+from hymtl.backbones.backbone import Backbone
 from hymtl.network import Classifier
-from hymtl.strategies.base import Strategy
+from hymtl.strategy import Strategy
 
 
 @dataclass

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from hymtl.backbones import Backbone, cut
+from hymtl.backbones import cut
+from hymtl.backbones.backbone import Backbone
 from hymtl.errors import HymtlError, check_views
 from hymtl.network import Classifier
-from hymtl.strategies.base import Strategy, as_fixed, freeze
+from hymtl.strategy import Strategy, as_fixed, freeze
 
 
 @dataclass

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hymtl.backbones import Pretrained
+from hymtl import quantization
+from hymtl.backbones.pretrained import Pretrained
 from hymtl.network import Classifier
 from hymtl.strategies.finetune import Finetune
-from hymtl.strategies.quantizer import choose_quantizer
+from hymtl.strategy import check_quantizable
 
 
 @dataclass
@@ -16,7 +17,7 @@ class PTQ(Finetune):
     """Finetuning, then post-training static quantization of the backbone, calibrated on training photos.
 
     Beside ``qat`` it shows what training with int8 rounding buys over rounding afterwards. The head stays
-    in float, as under ``qat``. ``quantizer``: see :func:`choose_quantizer`.
+    in float, as under ``qat``. ``quantizer``: see :func:`hymtl.quantization.choose`.
     """
 
     name = "ptq"
@@ -25,14 +26,16 @@ class PTQ(Finetune):
     engine: str = "auto"
 
     def __post_init__(self) -> None:
-        self.engine = choose_quantizer(self.quantizer).choose_engine(self.engine)
+        self._quantizer = quantization.choose(self.quantizer)
+        self.engine = self._quantizer.choose_engine(self.engine)
+
+    def check(self, pretrained: Pretrained) -> None:
+        check_quantizable(self._quantizer, self.quantizer, pretrained.backbone)
 
     def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
-        body = choose_quantizer(self.quantizer).fused(network.backbone)
-        return {"float": Classifier(body, network.head)}
+        return {"float": Classifier(self._quantizer.fused(network.backbone), network.head)}
 
     def finish(self, network: Classifier, calibration: Iterable[Tensor]) -> Classifier:
         network.hold_in_eval([])  # its batch norms are about to vanish into the convolutions
-        quantization = choose_quantizer(self.quantizer)
-        network.backbone = quantization.post_training(network.backbone, self.engine, calibration)
+        network.backbone = self._quantizer.post_training(network.backbone, self.engine, calibration)
         return network.eval()

@@ -6,12 +6,20 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from hymtl.backbones import Backbone, Pretrained
+from hymtl import quantization
+from hymtl.backbones.backbone import Backbone
+from hymtl.backbones.pretrained import Pretrained
 from hymtl.errors import check_choice, check_epochs
 from hymtl.network import Classifier
-from hymtl.strategies.base import Strategy, batch_norms, held_batch_norms, load_backbone
-from hymtl.strategies.quantized import dropout_head
-from hymtl.strategies.quantizer import choose_quantizer
+from hymtl.quantization import choose_reduce_range
+from hymtl.strategy import (
+    Strategy,
+    batch_norms,
+    check_quantizable,
+    dropout_head,
+    held_batch_norms,
+    load_backbone,
+)
 
 
 @dataclass
@@ -21,7 +29,7 @@ class QAT(Strategy):
     ``observers`` is ``"training"`` (ranges move in training steps alone) or ``"always"`` (in validation too,
     as in the tutorial, which thereby lets validation photos into the network). ``reduce_range`` keeps
     activations to 7 bits: False, True (the tutorial's), or ``"auto"``, where the engine overflows otherwise.
-    ``batch_norm``: see :func:`held_batch_norms`; ``quantizer``: see :func:`choose_quantizer`. After
+    ``batch_norm``: see :func:`held_batch_norms`; ``quantizer``: see :func:`hymtl.quantization.choose`. After
     ``freeze_batch_norm_after`` epochs batch-norm statistics stay as they are, after ``freeze_observers_after`` the
     ranges too, so that the weights settle on the very rounding that is deployed; None: never. TensorBoard shows both
     (``qat/batch_norm``, ``qat/observers``: 1 while they move; the idea is that of torchvision's reference,
@@ -47,9 +55,12 @@ class QAT(Strategy):
         check_choice("strategy.observers", self.observers, ("training", "always"))
         check_epochs("strategy.freeze_batch_norm_after", self.freeze_batch_norm_after)
         check_epochs("strategy.freeze_observers_after", self.freeze_observers_after)
-        quantization = choose_quantizer(self.quantizer)
-        self.engine = quantization.choose_engine(self.engine)
-        self.reduce_range = quantization.choose_reduce_range(self.reduce_range, self.engine)
+        self._quantizer = quantization.choose(self.quantizer)
+        self.engine = self._quantizer.choose_engine(self.engine)
+        self.reduce_range = choose_reduce_range(self.reduce_range, self._quantizer, self.engine)
+
+    def check(self, pretrained: Pretrained) -> None:
+        check_quantizable(self._quantizer, self.quantizer, pretrained.backbone)
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:
         return self._prepare(backbone.build(), backbone, classes)
@@ -61,13 +72,13 @@ class QAT(Strategy):
 
     def training(self, network: nn.Module) -> contextlib.AbstractContextManager:
         moves = self._observers_move and self.observers == "training"
-        return choose_quantizer(self.quantizer).observing(network) if moves else contextlib.nullcontext()
+        return self._quantizer.observing(network) if moves else contextlib.nullcontext()
 
     def start_epoch(self, network: Classifier, epoch: int) -> None:
         moving = self.moving(epoch)
         self._observers_move = moving["qat/observers"]
         if not self._observers_move:
-            choose_quantizer(self.quantizer).stop_observing(network)
+            self._quantizer.stop_observing(network)
         if not moving["qat/batch_norm"]:
             network.hold_in_eval(batch_norms(network.backbone))
 
@@ -76,19 +87,17 @@ class QAT(Strategy):
         return {name: end is None or epoch < end for name, end in ends.items()}
 
     def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
-        quantization = choose_quantizer(self.quantizer)
         return {
-            "float": quantization.still(network, rounding=False),
-            "fake_quant": quantization.still(network, rounding=True),
+            "float": self._quantizer.still(network, rounding=False),
+            "fake_quant": self._quantizer.still(network, rounding=True),
         }
 
     def finish(self, network: Classifier, calibration: Iterable[Tensor]) -> Classifier:
         network.hold_in_eval([])  # its batch norms are about to vanish into the convolutions
-        return choose_quantizer(self.quantizer).convert(network, self.engine)
+        return self._quantizer.convert(network, self.engine)
 
     def _prepare(self, body: nn.Module, backbone: Backbone, classes: int) -> Classifier:
-        quantization = choose_quantizer(self.quantizer)
         observe = self.observers == "always"
-        body = quantization.prepare_qat(body, self.engine, self.reduce_range, observe=observe)
+        body = self._quantizer.prepare_qat(body, self.engine, self.reduce_range, observe=observe)
         held = held_batch_norms(body, self.batch_norm, backbone)
         return Classifier(body, dropout_head(backbone, classes), in_eval=held)

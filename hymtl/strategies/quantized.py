@@ -7,12 +7,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from hymtl.backbones import Backbone, Pretrained
-from hymtl.backbones.pretrained import IMAGENET, read_state_dict
+from hymtl import quantization
+from hymtl.backbones.backbone import Backbone
+from hymtl.backbones.pretrained import IMAGENET, Pretrained, read_state_dict
 from hymtl.errors import HymtlError, check_choice, check_views
 from hymtl.network import Classifier
-from hymtl.strategies.base import Strategy, load_backbone
-from hymtl.strategies.quantizer import choose_quantizer
+from hymtl.strategy import Strategy, check_quantizable, dropout_head, load_backbone
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,8 @@ class Quantized(Strategy):
     ``source`` says where the int8 backbone comes from: ``"official"`` is torchvision's own int8 weights
     (ImageNet ones, for some backbones), ``"calibrated"`` quantizes the float backbone after training
     (static, calibrated on training pictures only), ``"auto"`` takes the official ones where they can be
-    had. ``transfer`` settles ``"auto"``, so that checkpoints and results say which it was. ``quantizer``: see
-    :func:`choose_quantizer`; torchvision's weights are for ``"eager"``.
+    found. ``transfer`` settles ``"auto"``, so that checkpoints and results say which it was. ``quantizer``: see
+    :func:`hymtl.quantization.choose`; torchvision's weights are for ``"eager"``.
     ``views``: see :class:`Strategy`.
 
     Source: PyTorch's quantized transfer learning tutorial, part 1.
@@ -42,7 +42,11 @@ class Quantized(Strategy):
     def __post_init__(self) -> None:
         check_choice("strategy.source", self.source, ("auto", "official", "calibrated"))
         check_views(self.views)
-        self.engine = choose_quantizer(self.quantizer).choose_engine(self.engine)
+        self._quantizer = quantization.choose(self.quantizer)
+        self.engine = self._quantizer.choose_engine(self.engine)
+
+    def check(self, pretrained: Pretrained) -> None:
+        check_quantizable(self._quantizer, self.quantizer, pretrained.backbone)
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:
         return self._classifier(self._untrained(backbone), backbone, classes)
@@ -57,7 +61,7 @@ class Quantized(Strategy):
     def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
         body = pretrained.backbone.build()
         load_backbone(body, pretrained)
-        return {"float": Classifier(choose_quantizer(self.quantizer).fused(body), network.head)}
+        return {"float": Classifier(self._quantizer.fused(body), network.head)}
 
     def _classifier(self, body: nn.Module, backbone: Backbone, classes: int) -> Classifier:
         return Classifier(body, dropout_head(backbone, classes), in_eval=["backbone"])
@@ -84,16 +88,10 @@ class Quantized(Strategy):
     def _calibrated(self, pretrained: Pretrained, calibration: Iterable[Tensor]) -> nn.Module:
         body = pretrained.backbone.build()
         load_backbone(body, pretrained)
-        return choose_quantizer(self.quantizer).post_training(body, self.engine, calibration)
+        return self._quantizer.post_training(body, self.engine, calibration)
 
     def _untrained(self, backbone: Backbone) -> nn.Module:
-        quantization = choose_quantizer(self.quantizer)
-        return quantization.untrained_int8(backbone.build(), self.engine, backbone.preprocessing.size)
-
-
-def dropout_head(backbone: Backbone, classes: int) -> nn.Sequential:
-    """The head of the quantized tutorial, in float."""
-    return nn.Sequential(nn.Dropout(0.5), nn.Linear(backbone.features, classes))
+        return self._quantizer.untrained_int8(backbone.build(), self.engine, backbone.preprocessing.size)
 
 
 def _official_file(pretrained: Pretrained, quantizer: str) -> Path:

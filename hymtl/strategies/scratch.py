@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hymtl.backbones import Pretrained
+from hymtl.backbones.pretrained import Pretrained
 from hymtl.errors import HymtlError
 from hymtl.network import Classifier
 from hymtl.strategies.finetune import Finetune
@@ -18,10 +18,12 @@ class Scratch(Finetune):
     name = "scratch"
     batch_norm: str = "train"
 
-    def transfer(self, pretrained: Pretrained, classes: int, calibration: Iterable[Tensor]) -> Classifier:
+    def check(self, pretrained: Pretrained) -> None:
         if pretrained.file is not None:
             raise HymtlError(
                 f"strategy=scratch starts from random weights, and backbone.weights={pretrained.weights}. "
                 "Leave backbone.weights out, or use strategy=finetune."
             )
+
+    def transfer(self, pretrained: Pretrained, classes: int, calibration: Iterable[Tensor]) -> Classifier:
         return self.build(pretrained.backbone, classes)

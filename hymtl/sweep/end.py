@@ -1,14 +1,14 @@
 """The end of a sweep: one comparison of all its jobs, and an exit code that tells whether any failed."""
 
 import importlib
-import json
 import sys
 from pathlib import Path
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-RESULT, FAILURE = "result.json", "failure.json"
+from hymtl import records
+from hymtl.records import failure, result
 
 
 class CompareAtTheEnd(Callback):
@@ -39,20 +39,22 @@ class CompareAtTheEnd(Callback):
 
 
 def _compare(sweep: Path) -> None:
-    from hymtl.report.comparison import compare  # here, so that a single run does not wait for it
+    from hymtl.compare.comparison import (
+        compare,  # here, so that a single run does not wait for it
+    )
 
-    folders = {file.parent for name in (RESULT, FAILURE) for file in sweep.rglob(name)}
+    folders = {file.parent for name in (result.FILE, failure.FILE) for file in sweep.rglob(name)}
     if folders:
         print(compare(sorted(folders), sweep))
 
 
 def _failures(sweep: Path) -> dict[Path, int]:
-    """Each ``failure.json`` and when it was written."""
-    return {file: file.stat().st_mtime_ns for file in sweep.rglob(FAILURE)}
+    """Each failure record and when it was written."""
+    return {file: file.stat().st_mtime_ns for file in sweep.rglob(failure.FILE)}
 
 
 def _said(failed: list[Path], sweep: Path) -> str:
-    lines = [f"{file.parent.relative_to(sweep)}: {json.loads(file.read_text())['error']}" for file in failed]
+    lines = [f"{file.parent.relative_to(sweep)}: {records.read(failure.Failure, file).error}" for file in failed]
     jobs = "job" if len(failed) == 1 else "jobs"
     remedy = f"The same command with hydra.sweep.dir={sweep} tries again:"
     return "\n".join([f"{len(failed)} {jobs} failed. {remedy}", *lines])

@@ -3,7 +3,6 @@
 It works on the job's folder alone, so it is the same under every launcher.
 """
 
-import json
 import logging
 import shutil
 from pathlib import Path
@@ -13,20 +12,23 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
-from hymtl import experiment, fingerprint, results
-from hymtl.download import locked
+from hymtl import experiment, fingerprint, records
 from hymtl.errors import HymtlError
-from hymtl.files import write_whole
+from hymtl.files import locked, write_whole
+from hymtl.recording import git_commit
+from hymtl.records import failure, predictions, result
+from hymtl.records import job as job_record
+from hymtl.records.failure import Failure
+from hymtl.records.job import Job
+from hymtl.records.result import Result
 
-FILE = "job.json"  # which experiment the folder is for
-FAILURE = "failure.json"
 # What a run leaves before it has a checkpoint to resume from, or beside one that cannot be read.
-LEFTOVERS = ("events.out.tfevents.*", "checkpoints", "artifact", "pictures", "predictions.csv")
+LEFTOVERS = ("events.out.tfevents.*", "checkpoints", "artifact", "pictures", predictions.FILE)
 
 log = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig) -> dict | None:
+def run(cfg: DictConfig) -> Result | None:
     """The result record of the job that ``cfg`` describes, made now or found in its folder.
 
     None where it failed: then ``failure.json`` has the error and the overrides, and the sweep goes on. None too
@@ -35,22 +37,22 @@ def run(cfg: DictConfig) -> dict | None:
     folder = Path(cfg.run_dir)
     try:
         with locked(folder / "job"):  # the same sweep started twice
-            result = _result(cfg, folder)
+            made = _result(cfg, folder)
     except Exception as error:
         _record_failure(error, folder)
         return None
-    (folder / FAILURE).unlink(missing_ok=True)
-    return result
+    (folder / failure.FILE).unlink(missing_ok=True)
+    return made
 
 
-def _result(cfg: DictConfig, folder: Path) -> dict | None:
+def _result(cfg: DictConfig, folder: Path) -> Result | None:
     settings = fingerprint.settings(cfg)
-    result, last = _read(folder / results.FILE), folder / "checkpoints" / "last.ckpt"
-    if result or last.is_file():
-        _check_same(folder, result, settings)
-    if result:
-        log.info("%s: finished already, skipped%s", folder.name, _made_by_other_code(result))
-        return result
+    made, last = _read(Result, folder / result.FILE), folder / "checkpoints" / "last.ckpt"
+    if made or last.is_file():
+        _check_same(folder, made, settings)
+    if made:
+        log.info("%s: finished already, skipped%s", folder.name, _made_by_other_code(made))
+        return made
     _claim(folder, settings)
     if epochs := _finished_epochs(last):
         log.info("%s: resumed after %d of %d epochs", folder.name, epochs, cfg.epochs)
@@ -62,16 +64,17 @@ def _result(cfg: DictConfig, folder: Path) -> dict | None:
     return experiment.run(cfg)
 
 
-def _check_same(folder: Path, result: dict | None, settings: dict) -> None:
+def _check_same(folder: Path, made: Result | None, settings: dict) -> None:
     """Refuse a folder that holds another experiment: whoever changed a setting still has what is saved."""
-    job = _read(folder / FILE) or {}
-    if (result or job).get("config_hash") == fingerprint.digest(settings):
+    job = _read(Job, folder / job_record.FILE)
+    claimed = made or job
+    if claimed and claimed.config_hash == fingerprint.digest(settings):
         return
-    for name, text in job.get("hydra", {}).items():  # Hydra has written this job's config over that of the other
+    for name, text in (job.hydra if job else {}).items():  # Hydra has written this job's config over that of the other
         write_whole(folder / ".hydra" / name, text)
-    differing = ", ".join(fingerprint.differences(job["settings"], settings)) if job else "which, is not on record"
+    differing = ", ".join(fingerprint.differences(job.settings, settings)) if job else "which, is not on record"
     raise HymtlError(
-        f"{folder} holds {'the result' if result else 'a checkpoint'} of other settings: {differing}. It is left as "
+        f"{folder} holds {'the result' if made else 'a checkpoint'} of other settings: {differing}. It is left as "
         "it is. Give another hydra.sweep.dir, or move that folder away. Where two jobs of one sweep want the same "
         "folder, hydra.sweep.subdir='${hydra.job.num}' gives each its own."
     )
@@ -79,8 +82,8 @@ def _check_same(folder: Path, result: dict | None, settings: dict) -> None:
 
 def _claim(folder: Path, settings: dict) -> None:
     hydra = {file.name: file.read_text() for file in sorted((folder / ".hydra").glob("*.yaml"))}
-    job = {"config_hash": fingerprint.digest(settings), "settings": settings, "hydra": hydra}
-    write_whole(folder / FILE, json.dumps(job, indent=2, default=str) + "\n")
+    job = Job(config_hash=fingerprint.digest(settings), settings=settings, hydra=hydra)
+    records.write(job, folder / job_record.FILE)
 
 
 def _finished_epochs(last: Path) -> int:
@@ -104,20 +107,22 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _made_by_other_code(result: dict) -> str:
-    made, now = result["git"], results.git_commit()
-    return "" if made == now else f" (made by commit {made}; this is {now})"
+def _made_by_other_code(made: Result) -> str:
+    now = git_commit()
+    return "" if made.git == now else f" (made by commit {made.git}; this is {now})"
 
 
 def _record_failure(error: Exception, folder: Path) -> None:
-    record = {"error": f"{type(error).__name__}: {error}", "overrides": list(HydraConfig.get().overrides.task)}
-    write_whole(folder / FAILURE, json.dumps(record, indent=2) + "\n")
-    meant_to_be_read = isinstance(error, CompactHydraException)
+    overrides = list(HydraConfig.get().overrides.task)
+    records.write(Failure(error=f"{type(error).__name__}: {error}", overrides=overrides), folder / failure.FILE)
+    meant_to_be_read = isinstance(error, HymtlError | CompactHydraException)
     log.error("%s: failed. %s", folder.name, error, exc_info=None if meant_to_be_read else error)
 
 
-def _read(file: Path) -> dict | None:
+def _read(schema: type[records.R], file: Path) -> records.R | None:
+    """None where there is none, or one that cannot be read: the job is then made anew."""
     try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError):
+        return records.read(schema, file) if file.is_file() else None
+    except HymtlError as error:
+        log.warning("%s", error)
         return None

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from torchvision.models import quantization as nets
 from torchvision.models import get_model_weights, resnet18, resnet50
+from torchvision.models import quantization as nets
 
 from hymtl import backbones
 from hymtl.backbones import BACKBONES, cut, hub, pretrained
-from hymtl.download import DownloadError
 from hymtl.errors import HymtlError
+from hymtl.files.download import DownloadError
 
 
 @pytest.fixture

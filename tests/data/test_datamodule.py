@@ -9,12 +9,14 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from hymtl.backbones import Preprocessing, get
-from hymtl.data import PhotoDataModule, find_photos, hymenoptera
+from hymtl.backbones import get
 from hymtl.data import transforms as T
+from hymtl.data.datamodule import PhotoDataModule
 from hymtl.data.dataset import EpochSampler
 from hymtl.data.photos import read_folder
+from hymtl.data.sources import find_photos, hymenoptera
 from hymtl.errors import HymtlError
+from hymtl.preprocessing import Preprocessing
 
 
 def datamodule(folder, **options):
@@ -238,7 +240,7 @@ def test_auto_draws_with_a_warning_where_there_are_no_photos(monkeypatch, tmp_pa
     monkeypatch.setattr("hymtl.data.drawn.write", lambda folder, write=_small_write(): write(folder))
     photos = find_photos("auto", None)
     assert photos.name == "drawn" and "DRAWN" in photos.fallback and "DRAWN" in photos.record["fallback"]
-    with pytest.raises(HymtlError, match="hymenoptera photos are not to be had.*data.root=.*data=drawn"):
+    with pytest.raises(HymtlError, match="hymenoptera photos could not be found.*data.root=.*data=drawn"):
         find_photos("hymenoptera", None)
 
 

@@ -9,7 +9,7 @@ from hydra.errors import CompactHydraException
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hymtl import experiment
-from hymtl.data import find_photos
+from hymtl.data.sources import find_photos
 
 
 def write_idx(folder, count, seed, *, labels=None):
@@ -73,7 +73,7 @@ def test_files_that_are_not_as_they_must_be_are_an_error_with_the_folders_name(g
 
 def test_colour_networks_take_grey_pictures_and_the_other_way_round(config, garments, pictures):
     from hymtl.backbones import get
-    from hymtl.data import PhotoDataModule
+    from hymtl.data.datamodule import PhotoDataModule
 
     root, *_ = garments
     colour = PhotoDataModule(find_photos("fashion_mnist", str(root)), get("resnet18").preprocessing, workers=0)

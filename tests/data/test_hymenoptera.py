@@ -15,9 +15,10 @@ import pytest
 from PIL import Image
 
 from hymtl.data import hymenoptera
-from hymtl.data.hymenoptera import FOLDER, LAYOUT, fetch, find, home
-from hymtl.download import DownloadError
+from hymtl.data.sources.hymenoptera import FOLDER, LAYOUT, fetch, locate
 from hymtl.errors import HymtlError
+from hymtl.files import home
+from hymtl.files.download import DownloadError
 
 ROOT = Path(__file__).resolve().parents[2]
 FETCH_KILLED_BEFORE_THE_LAST_STEP = """

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from hymtl import experiment
-from hymtl.backbones import Preprocessing
-from hymtl.data import PhotoDataModule, PhotoFolder, arrange
-from hymtl.data.photos import Photo, read_folder
+from hymtl.data.datamodule import PhotoDataModule
+from hymtl.data.photos import Photo, PhotoFolder, read_folder
+from hymtl.data.splits import arrange
 from hymtl.errors import HymtlError
+from hymtl.preprocessing import Preprocessing
 
 
 def folder(train=(123, 121), val=(70, 83), **more):

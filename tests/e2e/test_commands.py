@@ -36,7 +36,7 @@ def train(shell, folder, *overrides):
 
 
 BAD_INPUT = [
-    (["data=hymenoptera"], ["hymenoptera photos are not to be had", "data.root=", "data=drawn"]),
+    (["data=hymenoptera"], ["hymenoptera photos could not be found", "data.root=", "data=drawn"]),
     (["data=hymenoptera", "data.root=/nowhere"], ["/nowhere does not hold the hymenoptera photos"]),
     (["data=folder", "data.root=/nowhere"], ["data.root=/nowhere: there is no such folder", "train/CLASS/"]),
     (["data=folder"], ["data.root"]),

@@ -20,7 +20,8 @@ from torch import nn
 from torch.ao import quantization as ao
 from torchvision.models import resnet18
 
-from hymtl import artifact, backbones, experiment, strategies
+from hymtl import backbones, experiment, strategies
+from hymtl.deploy import artifact
 from tests.parity import reference
 
 EPOCHS = 2

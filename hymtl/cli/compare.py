@@ -1,0 +1,24 @@
+"""`hymtl compare`: tables, statistics and a page of many runs."""
+
+import argparse
+from pathlib import Path
+
+
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """Add the sub-command and its options."""
+    parser = commands.add_parser("compare", help="tables, statistics and a page of many runs")
+    parser.add_argument(
+        "folders", type=Path, nargs="+", metavar="DIR", help="runs' folders, or folders that contain them"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where comparison.csv, .md and .html go; else the first DIR"
+    )
+    parser.set_defaults(function=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the comparison and write its files."""
+    from hymtl.compare import comparison  # here, so that --help does not wait for scipy
+
+    print(comparison.compare(options.folders, options.out))
+    return 0

@@ -1,0 +1,141 @@
+"""A row of a table: runs that differ in seed and fold alone, pooled."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from hymtl.compare import statistics
+from hymtl.compare.runs import Absent, Run
+from hymtl.compare.statistics import Spread
+
+
+@dataclass(frozen=True)
+class Photos:
+    """What the photos say of a row: ``right[i] / scale`` of the seeds have ``names[i]`` right."""
+
+    names: list[str]
+    labels: list[str]
+    right: np.ndarray  # int64 (photos)
+    scale: int
+    guesses: list[Counter]  # how often each class was guessed
+
+    def recall(self) -> dict[str, float]:
+        """The fraction of each class's photos that is right, mean over seeds."""
+        totals, counts = Counter(), Counter(self.labels)
+        for label, right in zip(self.labels, self.right.tolist(), strict=True):
+            totals[label] += right
+        return {label: totals[label] / counts[label] / self.scale for label in sorted(counts)}
+
+
+@dataclass
+class Row:
+    """Runs that differ in seed and fold alone. ``label`` says what distinguishes them from other rows."""
+
+    settings: dict[str, object]
+    runs: list[Run]
+    label: str = ""
+    absent: list[Absent] = field(default_factory=list)
+
+    @cached_property
+    def seeds(self) -> dict[int, dict[int | None, list[Run]]]:
+        """The runs of each seed and fold: more than one is a rerun."""
+        seeds = defaultdict(lambda: defaultdict(list))
+        for run in self.runs:
+            seeds[run.seed][run.split.fold].append(run)
+        return {seed: dict(seeds[seed]) for seed in sorted(seeds)}
+
+    @cached_property
+    def accuracy(self) -> Spread:
+        """Deployed validation accuracy over seeds; a seed's folds make one result, its reruns their mean."""
+        return statistics.spread(self._by_seed(lambda run: run.accuracy))
+
+    @cached_property
+    def trained_accuracy(self) -> float:
+        """Of the network as it trained: float, or fake-quantized under qat."""
+        return float(np.mean(self._by_seed(lambda run: run.result.best.val_acc)))
+
+    @property
+    def test_accuracy(self) -> float | None:
+        scores = [run.test_accuracy for run in self.runs]
+        return None if None in scores else float(np.mean(scores))
+
+    def _by_seed(self, score) -> list[float]:
+        return [
+            float(
+                np.average(
+                    [np.mean([score(run) for run in runs]) for runs in folds.values()],
+                    weights=[runs[0].photos for runs in folds.values()],
+                )
+            )
+            for folds in self.seeds.values()
+        ]
+
+    @property
+    def photo_count(self) -> int:
+        """Distinct photos that it was scored on."""
+        if self.photos:
+            return len(self.photos.names)
+        return max(sum(runs[0].photos for runs in folds.values()) for folds in self.seeds.values())
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """95 % over photos."""
+        return statistics.wilson(self.accuracy.mean, self.photo_count)
+
+    @property
+    def size(self) -> int:
+        return self.runs[0].size
+
+    @cached_property
+    def latency(self) -> Spread | None:
+        return _spread(run.latency for run in self.runs)
+
+    @cached_property
+    def fit_seconds(self) -> Spread | None:
+        return _spread(run.result.seconds.fit for run in self.runs)
+
+    @cached_property
+    def photos(self) -> Photos | None:
+        """None where a run of the row keeps no predictions."""
+        if not all(run.predictions for run in self.runs):
+            return None
+        reruns = math.lcm(*(len(runs) for folds in self.seeds.values() for runs in folds.values()))
+        right, seen, labels, guesses = Counter(), Counter(), {}, defaultdict(Counter)
+        for folds in self.seeds.values():
+            for runs in folds.values():
+                for run in runs:
+                    weight = reruns // len(runs)
+                    for guess in run.predictions:
+                        right[guess.photo] += weight * (guess.label == guess.guess)
+                        seen[guess.photo] += weight
+                        labels[guess.photo] = guess.label
+                        guesses[guess.photo][guess.guess] += 1
+        names = sorted(labels)
+        scale = math.lcm(*set(seen.values()))
+        shares = np.array([right[name] * (scale // seen[name]) for name in names])
+        return Photos(names, [labels[name] for name in names], shares, scale, [guesses[name] for name in names])
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What a reader must know of this row, in a word or two; a table's notes explain the words."""
+        notes = []
+        duplicates = sum(len(runs) - 1 for folds in self.seeds.values() for runs in folds.values())
+        if duplicates:
+            notes.append(f"{duplicates} duplicate{'s' * (duplicates > 1)}")
+        for seed, folds in self.seeds.items():
+            expected = max(run.split.folds or 0 for runs in folds.values() for run in runs)
+            if len(folds) < expected:
+                notes.append(f"seed {seed}: {len(folds)} of {expected} folds")
+        if not self.photos:
+            notes.append("no predictions")
+        notes += [f"{count} {status}" for status, count in sorted(Counter(lost.status for lost in self.absent).items())]
+        return notes
+
+
+def _spread(values: Iterable[float | None]) -> Spread | None:
+    values = [value for value in values if value is not None]
+    return statistics.spread(values) if values else None

@@ -1,0 +1,13 @@
+"""Your own pictures: ``root/train/CLASS/*``, ``root/val/CLASS/*`` and, where there is one, ``root/test/CLASS/*``."""
+
+from pathlib import Path
+
+from hymtl.data.photos import PhotoFolder, read_folder
+from hymtl.errors import HymtlError
+
+
+def find(root: Path | None) -> PhotoFolder:
+    """The folder as it is."""
+    if root is None:
+        raise HymtlError("data=folder needs data.root=DIR, a folder that holds train/CLASS/ and val/CLASS/.")
+    return read_folder(root)

@@ -1,0 +1,157 @@
+"""Classify pictures with an artifact: in Python by :func:`load`, from the command line by ``hymtl predict``."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from math import ceil
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from hymtl import strategies
+from hymtl.data import transforms
+from hymtl.data.photos import Photo
+from hymtl.deploy import artifact
+from hymtl.deploy.artifact import Artifact
+from hymtl.errors import HymtlError
+from hymtl.network import Classifier
+from hymtl.strategy import as_fixed
+
+BATCH = 16
+Picture = str | Path | Image.Image | Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The class of a picture and the probability of each class, the same one's as ``confidence``."""
+
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+
+
+class Predictor:
+    """An artifact, ready to classify; on the CPU."""
+
+    def __init__(self, loaded: Artifact) -> None:
+        self.artifact = loaded
+        self.classes = loaded.classes
+        self._int8 = strategies.create(**loaded.strategy).quantizes
+        self._network = loaded.network if self._int8 else _quicker(loaded.network)
+        self._transform = transforms.evaluation(loaded.preprocessing, loaded.resize).once
+
+    def __call__(self, pictures: Picture | Sequence[Picture]) -> Prediction | list[Prediction]:
+        """Classify one picture, or a list or batch of them.
+
+        A picture is a path, a PIL image or a uint8 tensor (C, H, W) of any size with 1 or 3 channels; a tensor
+        (N, C, H, W) is a batch.
+
+        Raises:
+            HymtlError: naming the picture that cannot be read, or what is wrong with a tensor.
+        """
+        one = isinstance(pictures, str | Path | Image.Image) or (isinstance(pictures, Tensor) and pictures.ndim == 3)
+        prepared = [self.prepare(picture) for picture in ([pictures] if one else pictures)]
+        predictions = [p for batch in _batches(prepared) for p in self.classify(torch.stack(batch))]
+        return predictions[0] if one else predictions
+
+    def prepare(self, picture: Picture) -> Tensor:
+        """A picture as the network sees it, but not normalized yet: uint8 (C, size, size)."""
+        return self._transform(_decode(picture))
+
+    @torch.no_grad()
+    def classify(self, pictures: Tensor) -> list[Prediction]:
+        """Predictions of prepared pictures, uint8 (N, C, size, size)."""
+        batch = transforms.normalize(pictures, self.artifact.preprocessing)
+        return [
+            self._prediction(dict(zip(self.classes, row, strict=True)))
+            for row in self._network(batch).softmax(dim=1).tolist()
+        ]
+
+    def _prediction(self, probabilities: dict[str, float]) -> Prediction:
+        label = max(probabilities, key=probabilities.get)
+        return Prediction(label, probabilities[label], probabilities)
+
+    def files(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Prediction | HymtlError]]:
+        """For each file its prediction, or what is wrong with it; a folder stands for every file below it.
+
+        Each of torch's threads decodes a batch of its own and runs the network on it: threads that share a batch wait
+        for one another, and for those that decode.
+        """
+        files, threads = list(_files(paths)), torch.get_num_threads()
+        size = max(1, min(BATCH, ceil(len(files) / threads)))  # few files make work for all threads too
+        if files and self._int8:
+            self._call_once()
+        pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            for outcomes in pool.map(self._outcomes, _batches(files, size)):
+                yield from outcomes
+        finally:  # also where whoever reads stops early
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)  # or threads that start later have one as well
+
+    def _call_once(self) -> None:
+        """A blank picture: quantizer pt2e makes its kernels at the first call, which no two threads may do at once."""
+        expected = self.artifact.preprocessing
+        self.classify(torch.zeros(1, expected.channels, expected.size, expected.size, dtype=torch.uint8))
+
+    def _outcomes(self, files: list[Path]) -> list[tuple[Path, Prediction | HymtlError]]:
+        pictures = [self._prepared_or_error(file) for file in files]
+        readable = [picture for picture in pictures if isinstance(picture, Tensor)]
+        predictions = iter(self.classify(torch.stack(readable)) if readable else [])
+        found = [next(predictions) if isinstance(picture, Tensor) else picture for picture in pictures]
+        return list(zip(files, found, strict=True))
+
+    def _prepared_or_error(self, file: Path) -> Tensor | HymtlError:
+        try:
+            return self.prepare(file)
+        except HymtlError as error:
+            return error
+
+
+def load(path: str | Path) -> Predictor:
+    """The predictor of a run's folder, or of an artifact's, wherever it was copied to.
+
+    Raises:
+        HymtlError: if there is none, or it cannot be trusted or used here; see :func:`hymtl.artifact.load`.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise HymtlError(f"{folder}: there is no such folder. Give a run's folder or the artifact in it.")
+    return Predictor(artifact.load(folder / "artifact" if (folder / "artifact").is_dir() else folder))
+
+
+def _quicker(network: Classifier) -> Classifier:
+    """A float network that says the same in less time."""
+    return Classifier(as_fixed(network.backbone), network.head).eval()
+
+
+def _decode(picture: Picture) -> Tensor:
+    """uint8 (3, H, W), or (1, H, W) of a grey tensor."""
+    if isinstance(picture, str | Path):
+        return Photo(Path(picture), Path(picture).name, 0).decode()
+    if isinstance(picture, Image.Image):
+        return pil_to_tensor(picture.convert("RGB"))
+    if not isinstance(picture, Tensor) or picture.dtype != torch.uint8 or picture.ndim != 3:
+        kind = f"{picture.dtype} {tuple(picture.shape)}" if isinstance(picture, Tensor) else type(picture).__name__
+        raise HymtlError(f"A picture is a path, a PIL image or a uint8 tensor (C, H, W), not {kind}.")
+    if len(picture) not in (1, 3):
+        raise HymtlError(f"A picture has 1 or 3 channels; this tensor is {tuple(picture.shape)}, expected (C, H, W).")
+    return picture
+
+
+def _batches(items: Iterable, size: int = BATCH) -> Iterator[list]:
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        else:
+            yield path

@@ -1,0 +1,139 @@
+"""The last word of the story: what a run used, scored, weighed and took, put on record."""
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from hymtl import records
+from hymtl.callbacks.best_checkpoint import BestCheckpoint
+from hymtl.data.photos import Photo
+from hymtl.deploy.evaluation import Score
+from hymtl.errors import HymtlError
+from hymtl.module import TransferModule
+from hymtl.records import predictions, result
+from hymtl.records.predictions import Guess
+from hymtl.records.result import Result
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core")
+
+
+def record(
+    module: TransferModule,
+    trainer: pl.Trainer,
+    history: dict[str, list[float | None]],
+    folder: Path,
+    *,
+    seed: int,
+    config_hash: str | None = None,
+) -> Result:
+    """Write ``predictions.csv``, TensorBoard's hparams with the real metrics and, last, ``result.json``: a run is done.
+
+    ``module`` was fitted by ``trainer`` and has what was deployed; ``history`` is :class:`hymtl.callbacks.history.History`'s.
+
+    Raises:
+        HymtlError: if no epoch was finished and scored, so that there is nothing to record.
+    """
+    if module.deployed is None:
+        raise HymtlError("No epoch was finished and validated, so there is no result to record.")
+    made = _collect(module, trainer, history, seed, config_hash)
+    photos = trainer.datamodule.pictures.photos
+    rows = _guesses(photos.splits["val"], photos.classes, module.deployed.val)
+    predictions.write(folder / predictions.FILE, photos.classes, rows)
+    _log_hparams(made, trainer)
+    records.write(made, folder / result.FILE)
+    return made
+
+
+def _collect(module: TransferModule, trainer: pl.Trainer, history: dict, seed: int, config_hash: str | None) -> Result:
+    deployed, strategy, facts = module.deployed, module.strategy, module.hparams
+    best, pictures = trainer.checkpoint_callback, trainer.datamodule.pictures
+    assert deployed and isinstance(best, BestCheckpoint) and best.best_model_score is not None
+    timer = next((callback for callback in trainer.callbacks if isinstance(callback, Timer)), None)
+    return Result(
+        format=result.FORMAT,
+        strategy=strategy.name,
+        seed=seed,
+        epochs=trainer.current_epoch,
+        dataset=result.Dataset(**facts.sources["dataset"], root=str(pictures.photos.root)),
+        data_split=pictures.photos.arrangement and result.Split(**pictures.photos.arrangement),
+        backbone=result.Backbone(**facts.sources["backbone"]),
+        options=strategy.spec(),
+        optim=facts.optim,
+        scheduler=facts.scheduler,
+        batch_size=pictures.batch_size,
+        best=result.Best(epoch=best.best_epoch, val_acc=best.best_model_score.item(), val_loss=best.best_loss),
+        int8=result.Deployed(val_acc=deployed.val.accuracy, val_loss=deployed.val.loss) if strategy.quantizes else None,
+        test=deployed.test
+        and result.Test(acc=deployed.test.accuracy, loss=deployed.test.loss, photos=len(deployed.test.labels)),
+        engine=strategy.spec()["engine"] if strategy.quantizes else None,
+        int8_cost=deployed.cost,
+        seconds=result.Seconds(fit=timer and timer.time_elapsed("train"), photo=deployed.latency),
+        bytes=result.Bytes(**deployed.bytes),
+        history=history,
+        device=_device(trainer),
+        threads=torch.get_num_threads(),
+        precision=str(trainer.precision),
+        versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        git=git_commit(),
+        config_hash=config_hash,
+    )
+
+
+def _guesses(photos: list[Photo], classes: list[str], score: Score) -> list[Guess]:
+    rows = []
+    for photo, probabilities in zip(photos, score.logits.softmax(dim=1), strict=True):
+        by_class = dict(zip(classes, probabilities.tolist(), strict=True))
+        rows.append(Guess(photo.name, classes[photo.label], classes[int(probabilities.argmax())], by_class))
+    return rows
+
+
+def _log_hparams(made: Result, trainer: pl.Trainer) -> None:
+    settings = {
+        "strategy": made.strategy,
+        "seed": made.seed,
+        "epochs": made.epochs,
+        "dataset": f"{made.dataset.name} {made.dataset.digest[:12]}",
+        "backbone": made.backbone.name,
+        "weights": f"{made.backbone.weights} {(made.backbone.digest or '')[:12]}",
+        "lr": made.optim.get("lr", "default"),
+        "batch_size": made.batch_size,
+        "engine": made.engine or "float",
+    }
+    metrics = {"best/val_acc": made.best.val_acc, "best/val_loss": made.best.val_loss}
+    if made.int8:
+        metrics["int8/val_acc"] = made.int8.val_acc
+    if made.test:
+        metrics["test/acc"] = made.test.acc
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(settings, metrics)
+        else:
+            logger.log_hyperparams(settings)
+        logger.save()
+
+
+def _device(trainer: pl.Trainer) -> str:
+    device = trainer.strategy.root_device
+    if device.type == "cuda":
+        return f"{trainer.num_devices} x {torch.cuda.get_device_name(device)}"
+    return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def git_commit() -> str | None:
+    """The commit of this code, marked where the working tree differs; None outside a git checkout."""
+    here = Path(__file__).parent
+    try:
+        commit = _git(here, "rev-parse", "HEAD")
+        return commit + ("-dirty" if _git(here, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(here: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=here, check=True, capture_output=True, text=True).stdout.strip()

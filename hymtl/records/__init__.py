@@ -1,0 +1,47 @@
+"""What a run leaves in its folder for others to read: each file's name, its format and its schema, in one place.
+
+A record is a pydantic model, written by :func:`write` and read back by :func:`read`, which checks it. Nothing here needs
+torch. Keys that a schema does not know are kept: later versions may add some.
+"""
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+import pydantic
+
+from hymtl.errors import HymtlError
+from hymtl.files import write_whole
+
+
+class Record(pydantic.BaseModel):
+    """A part of a record: numbers are finite, and no text stands where a number should."""
+
+    model_config = pydantic.ConfigDict(
+        extra="allow", strict=True, allow_inf_nan=False, validate_by_name=True, validate_by_alias=True
+    )
+
+
+R = TypeVar("R", bound=Record)
+
+
+def write(record: Record, file: Path) -> None:
+    """The record as JSON; the file is whole or not there."""
+    content = record.model_dump(mode="json", by_alias=True)
+    write_whole(file, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read(schema: type[R], file: Path) -> R:
+    """The record in a file.
+
+    Raises:
+        HymtlError: naming the file and the field, if it cannot be read or is not what the schema says.
+    """
+    try:
+        return schema.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise HymtlError(f"{file} cannot be read: {error}. Remove the folder or rerun it.") from error
+    except pydantic.ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the whole file"
+        raise HymtlError(f"{file}: {field}: {first['msg']}. Remove the folder or rerun it.") from error

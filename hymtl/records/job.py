@@ -1,0 +1,17 @@
+"""``job.json``: which experiment a folder of a sweep is for, from its start on."""
+
+from typing import Any
+
+from hymtl.records import Record
+
+FILE = "job.json"
+FORMAT = 1
+
+
+class Job(Record):
+    """``settings`` and ``config_hash`` are :mod:`hymtl.fingerprint`'s; ``hydra`` has the text of ``.hydra/*.yaml``."""
+
+    format: int = FORMAT
+    config_hash: str
+    settings: dict[str, Any]
+    hydra: dict[str, str] = {}

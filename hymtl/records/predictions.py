@@ -1,0 +1,56 @@
+"""``predictions.csv``: what a run's deployed network said of each photo, so that runs can be compared photo by photo."""
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hymtl.errors import HymtlError
+
+FILE = "predictions.csv"
+FORMAT = 1  # stands in result.json
+
+
+@dataclass(frozen=True)
+class Guess:
+    """``photo`` is its path below the dataset's folder; ``probabilities`` are in the order of the classes."""
+
+    photo: str
+    label: str
+    guess: str
+    probabilities: dict[str, float]
+
+
+def write(file: Path, classes: Sequence[str], rows: Iterable[Guess]) -> None:
+    """One row a photo: photo, label, guess, then the probability of each class."""
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        lines = csv.writer(stream)
+        lines.writerow(["photo", "label", "guess", *(f"p({name})" for name in classes)])
+        for row in rows:
+            lines.writerow([row.photo, row.label, row.guess, *(f"{row.probabilities[name]:.6f}" for name in classes)])
+
+
+def read(file: Path) -> list[Guess]:
+    """The rows of a file that :func:`write` wrote.
+
+    Raises:
+        HymtlError: naming the file, if it cannot be read or is no such table.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            return list(_guesses(csv.reader(stream)))
+    except (OSError, ValueError, csv.Error, StopIteration) as error:
+        raise HymtlError(f"{file} cannot be read: {error or 'it is empty'}.") from error
+
+
+def _guesses(rows: Iterable[list[str]]) -> Iterable[Guess]:
+    rows = iter(rows)
+    classes = [column.removeprefix("p(").removesuffix(")") for column in next(rows, [])[3:]]
+    if not classes:
+        raise ValueError("it has no columns of probabilities")
+    for photo, label, guess, *numbers in rows:
+        probabilities = dict(zip(classes, map(float, numbers), strict=True))
+        if not all(math.isfinite(value) for value in probabilities.values()):
+            raise ValueError(f"a probability of {photo} is no finite number")
+        yield Guess(photo, label, guess, probabilities)

@@ -1,0 +1,178 @@
+"""``result.json``: what a run used, scored, weighed and took. A folder that has it is of a finished run.
+
+Accuracies are fractions, losses nats, sizes bytes, times seconds; epochs count from 0.
+"""
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from hymtl.records import Record, predictions
+
+FILE = "result.json"
+FORMAT = 2  # since 2 a history has the numbers of its epochs
+
+Fraction = Field(ge=0, le=1)
+
+
+class Dataset(Record):
+    """The pictures: ``digest`` is a sha256 over their names and bytes; ``train``, ``val`` and ``test`` count them."""
+
+    name: str
+    digest: str
+    train: int = Field(ge=0)
+    val: int = Field(ge=0)
+    test: int | None = None
+    classes: list[str] = []
+    root: str | None = None
+    fallback: str | None = None  # why they are not what was asked for first
+
+
+class Backbone(Record):
+    """The pretrained network: ``weights`` is imagenet, random or a path; ``digest`` the sha256 of their file."""
+
+    name: str
+    weights: str | None = None
+    digest: str | None = None
+    fallback: str | None = None
+
+
+class Split(Record):
+    """How cross-validation or ``data.test_fraction`` split the pictures anew."""
+
+    folds: int | None = None
+    fold: int | None = None
+    test_fraction: float = 0.0
+
+
+class Best(Record):
+    """The best epoch, of the network as it trained: fake-quantized under qat."""
+
+    epoch: int = Field(ge=0)
+    val_acc: float = Fraction
+    val_loss: float | None = None
+
+
+class Deployed(Record):
+    """The int8 network that is deployed."""
+
+    val_acc: float = Fraction
+    val_loss: float | None = None
+
+
+class Test(Record):
+    """The network that is deployed, on photos that nothing was chosen on."""
+
+    acc: float = Fraction
+    loss: float | None = None
+    photos: int | None = None
+
+
+class Seconds(Record):
+    """``fit`` counts what came before a resume too (None without the timer); ``photo`` is what one takes on the CPU."""
+
+    fit: float | None = None
+    photo: float | None = None
+
+
+class Bytes(Record):
+    """Of the weights as saved."""
+
+    float32: int = Field(alias="float", ge=0)
+    int8: int | None = None
+
+
+class Result(Record):
+    """The record of a finished run.
+
+    ``history`` has what was logged, a value (or None) for each number in its ``epoch``; before format 2 it had no such
+    numbers, and its epochs count from 0. ``config_hash`` is :func:`hymtl.fingerprint.digest`'s.
+    """
+
+    format: int = 1
+    strategy: str
+    seed: int
+    epochs: int
+    dataset: Dataset
+    data_split: Split | None = None
+    backbone: Backbone
+    options: dict[str, Any]
+    optim: dict[str, Any]
+    scheduler: dict[str, Any] | None
+    batch_size: int | None = None
+    best: Best
+    int8: Deployed | None = None
+    test: Test | None = None
+    engine: str | None = None
+    int8_cost: dict[str, Any] | None = None
+    seconds: Seconds
+    bytes: Bytes
+    history: dict[str, list[float | None]] = {}
+    predictions_format: int = predictions.FORMAT  # of the file beside this one, which has no place for it
+    device: str | None = None
+    threads: int | None = None
+    precision: str | None = None
+    versions: dict[str, str] = {}
+    git: str | None = None
+    config_hash: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Result":
+        if self.int8 and self.bytes.int8 is None:
+            raise ValueError("bytes.int8 is missing")
+        lengths = {len(values) for values in self.history.values()}
+        if self.format >= 2 and len(lengths) > 1:
+            raise ValueError("history: not a value for each epoch")
+        return self
+
+    @property
+    def accuracy(self) -> float:
+        """The validation accuracy of what is deployed: the int8 network's where there is one."""
+        return (self.int8 or self.best).val_acc
+
+    @property
+    def curves(self) -> dict[str, tuple[list[int], list[float]]]:
+        """Of each thing that was logged the epochs, and its values in them."""
+        epochs = self.history.get("epoch")
+        found = {}
+        for name, values in self.history.items():
+            numbers = range(len(values)) if epochs is None else map(round, filter(None.__ne__, epochs))
+            known = [(number, value) for number, value in zip(numbers, values, strict=False) if value is not None]
+            if name != "epoch":
+                found[name] = ([number for number, _ in known], [value for _, value in known])
+        return found
+
+
+def summary(result: Result, run_dir: str) -> str:
+    """A few lines for the end of a run."""
+    best, size = result.best, result.bytes
+    loss = "" if best.val_loss is None else f", loss {best.val_loss:.4f}"
+    lines = [
+        "",
+        f"{result.strategy}  seed {result.seed}  {result.dataset.name}  {result.backbone.name} "
+        f"({result.backbone.weights})",
+        f"  best val accuracy  {best.val_acc:.4f}  (epoch {best.epoch}{loss})",
+    ]
+    if result.int8:
+        lines.append(f"  int8 val accuracy  {result.int8.val_acc:.4f}  (engine {result.engine})")
+        lines += [f"  int8 cost          {_step(step)}" for step in (result.int8_cost or {}).get("steps", [])]
+        lines.append(f"  size               {(size.int8 or 0) / 1e6:.1f} MB int8, {size.float32 / 1e6:.1f} MB float")
+    if result.test:
+        lines.append(f"  test accuracy      {result.test.acc:.4f}  ({result.test.photos} photos that chose nothing)")
+    if result.seconds.fit is not None:
+        lines.append(f"  fitting took       {result.seconds.fit:.0f} s on {result.device}")
+    lines += [
+        f"  checkpoint         {run_dir}/checkpoints/best.ckpt",
+        f"  artifact           {run_dir}/artifact",
+        f"  record             {run_dir}/{FILE}",
+        f"  curves             tensorboard --logdir {run_dir}",
+    ]
+    lines += [f"  !!! {source.fallback}" for source in (result.dataset, result.backbone) if source.fallback]
+    return "\n".join(lines)
+
+
+def _step(step: dict) -> str:
+    return (
+        f"{step['from']} to {step['to']}: {len(step['lost'])} photos lost, {len(step['gained'])} gained; "
+        f"feature cosine {step['feature_cosine']['mean']:.4f}, logits off by {step['logit_error']['mean']:.3f}"
+    )

@@ -1,1 +1,0 @@
-"""From scores and events to what a person looks at."""

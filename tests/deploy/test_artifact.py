@@ -1,0 +1,140 @@
+"""The artifact: used where it was copied to, and refused, with a reason, where it is not what was saved."""
+
+import hashlib
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import hymtl
+from hymtl.deploy import artifact
+from hymtl.errors import HymtlError
+
+FILES = ("artifact.json", "weights.pt", "SHA256SUMS")
+
+
+@pytest.fixture
+def copied(fitted, tmp_path):
+    """The artifact of a run alone, in another folder."""
+    return lambda strategy: shutil.copytree(fitted(strategy).folder / "artifact", tmp_path / "elsewhere")
+
+
+def sign(folder):
+    """Digests that fit, as whoever tampers on purpose would write."""
+    names = ("artifact.json", "weights.pt")
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
+def rewrite(folder, **changes):
+    description = json.loads((folder / "artifact.json").read_text())
+    (folder / "artifact.json").write_text(json.dumps(description | changes))
+    sign(folder)
+
+
+PROGRAM = """
+import sys, hymtl
+from pathlib import Path
+photos = sorted(Path(sys.argv[1]).glob("*/*"))
+for copy in sys.argv[2:]:
+    predictor = hymtl.load(copy)
+    print(sum(p.label == f.parent.name for f, p in zip(photos, predictor(photos))))
+"""
+
+
+def test_copies_alone_classify_as_recorded_to_the_photo(fitted, pictures, tmp_path):
+    """In a new process, in a folder without any config."""
+    strategies = ("finetune", "frozen", "quantized", "qat", "ptq")
+    copies = [shutil.copytree(fitted(strategy).folder / "artifact", tmp_path / strategy) for strategy in strategies]
+    said = subprocess.run(
+        [sys.executable, "-c", PROGRAM, pictures / "val", *copies],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    records = [fitted(strategy).result for strategy in strategies]
+    expected = [round((record["int8"] or record["best"])["val_acc"] * 12) for record in records]
+    assert [int(line) for line in said.stdout.split()] == expected
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_flipped_byte_is_found_wherever_it_is(copied, name):
+    folder = copied("qat")
+    whole = (folder / name).read_bytes()
+    for place in sorted({0, 1, 63, 64, 65, len(whole) // 3, len(whole) // 2, len(whole) - 2, len(whole) - 1}):
+        for flip in (0x01, 0x20, 0x80):
+            damaged = bytearray(whole)
+            damaged[place] ^= flip
+            (folder / name).write_bytes(damaged)
+            with pytest.raises(HymtlError, match=r"elsewhere.*(sha256 differs|no description|has format)"):
+                artifact.load(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_or_shortened_file_is_named(copied, name):
+    folder = copied("frozen")
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(HymtlError, match=r"elsewhere.*(sha256 differs|no description)"):
+        artifact.load(folder)
+    (folder / name).unlink()
+    with pytest.raises(HymtlError, match=f"it has no {name}"):
+        artifact.load(folder)
+
+
+def test_newer_and_older_formats_are_told_apart(copied):
+    folder = copied("frozen")
+    rewrite(folder, format=artifact.FORMAT + 1)
+    with pytest.raises(HymtlError, match="Upgrade hymtl"):
+        artifact.load(folder)
+    rewrite(folder, format=artifact.FORMAT - 1)
+    with pytest.raises(HymtlError, match="Run the experiment anew"):
+        artifact.load(folder)
+
+
+def test_weights_that_do_not_fit_the_description_are_refused(copied):
+    folder = copied("frozen")
+    rewrite(folder, classes=["ants", "bees", "wasps"])
+    with pytest.raises(HymtlError, match=r"weights.pt does not fit.*3 classes"):
+        artifact.load(folder)
+    rewrite(folder, classes=["ants", "bees"], backbone="mobilenet_v2")
+    with pytest.raises(HymtlError, match="does not fit"):
+        artifact.load(folder)
+
+
+def test_an_engine_that_this_machine_lacks_is_named(copied):
+    folder = copied("ptq")
+    strategy = json.loads((folder / "artifact.json").read_text())["strategy"]
+    rewrite(folder, strategy=strategy | {"engine": "xnnpack2"})
+    with pytest.raises(HymtlError, match="ptq for the engine xnnpack2, could not be found here.*onednn"):
+        artifact.load(folder)
+
+
+class Smuggled:
+    def __reduce__(self):
+        return Path.touch, (Path("smuggled"),)
+
+
+def test_a_smuggled_pickle_does_not_run(copied, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = copied("frozen")
+    for write in (
+        lambda: (folder / "weights.pt").write_bytes(pickle.dumps(Smuggled())),
+        lambda: torch.save({"head.weight": Smuggled()}, folder / "weights.pt"),
+    ):
+        write()
+        sign(folder)
+        with pytest.raises(HymtlError, match="other than tensors, and was not run"):
+            hymtl.load(folder)
+        assert not Path("smuggled").exists()
+
+
+def test_the_digests_are_those_of_the_command_of_that_name(copied):
+    folder = copied("frozen")
+    checked = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stderr

@@ -1,0 +1,361 @@
+"""Features of a fixed backbone: those of the pictures, computed once, and anew when anything they hang on changes."""
+
+import dataclasses
+import logging
+import os
+import shutil
+import time
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from hymtl import backbones, experiment, strategies
+from hymtl.backbones import Pretrained
+from hymtl.data.datamodule import PhotoDataModule
+from hymtl.data.photos import read_folder
+from hymtl.errors import HymtlError
+from hymtl.features.batches import FeatureBatches, _identity
+from hymtl.features.store import FeatureStore
+from hymtl.module import TransferModule
+from hymtl.preprocessing import Preprocessing
+from hymtl.quantization import eager
+from tests.conftest import EPOCHS, settings
+
+SMALL = Preprocessing(size=32)
+CPU = torch.device("cpu")
+
+
+class Losses(pl.Callback):
+    def __init__(self):
+        self.epochs = []
+
+    def on_train_epoch_end(self, trainer, pl_module):  # validation has run within the epoch
+        self.epochs.append({name: value.item() for name, value in trainer.callback_metrics.items()})
+
+
+class Seen:
+    """How many pictures went through the backbone of a module or a copy of it."""
+
+    def __init__(self, monkeypatch, module):
+        self.pictures = 0
+        kind = type(module.network.backbone)
+        forward = kind.forward
+
+        def counting(backbone, batch):
+            if isinstance(batch, torch.Tensor):  # else it is traced, to be cut in two
+                self.pictures += len(batch)
+            return forward(backbone, batch)
+
+        monkeypatch.setattr(kind, "forward", counting)
+
+
+def small(strategy, pictures, *overrides):
+    """Settings of a run that takes a moment."""
+    return [
+        f"strategy={strategy}", "data=folder", f"data.root={pictures}", "backbone=garment_cnn", "data.resize=28",
+        "epochs=3", "data.workers=0", "data.batch_size=5", "trainer.enable_progress_bar=false",
+        "~callbacks.convert", "~callbacks.pictures", "~callbacks.best", *overrides,
+    ]  # fmt: skip
+
+
+def fit(cfg):
+    """Losses and accuracies of each epoch, the pictures that the backbone saw, and the fitted module."""
+    module, data, trainer = experiment.prepare(cfg)
+    losses = Losses()
+    trainer.callbacks.append(losses)
+    with pytest.MonkeyPatch.context() as patch:
+        seen = Seen(patch, module)
+        trainer.fit(module, data)
+    return losses.epochs, seen.pictures, module
+
+
+@pytest.mark.parametrize("strategy", ["frozen", "quantized", "partial"])
+def test_training_on_features_is_training_on_pictures(config, pictures, strategy, caplog):
+    """Same photos, augmentation, order and dropout; every view of a photo goes through what is fixed once."""
+    caplog.set_level(logging.INFO)
+    bare = ["~callbacks.convert", "~callbacks.pictures", "~callbacks.best", "data.batch_size=5"]
+    slow, slowly_seen, expected = fit(config(*settings(strategy, pictures, *bare, "~callbacks.features")))
+    fast, seen, module = fit(config(*settings(strategy, pictures, *bare)))
+    whole = 0 if strategy == "partial" else EPOCHS * 24 + 12  # partial: none through the whole of it
+    assert (slowly_seen, seen) == (EPOCHS * (24 + 12), whole)
+    assert f"of {EPOCHS + 1} views computed, of 0 found" in caplog.text
+    tolerance = {"rel": 0, "abs": 0} if strategy == "quantized" else {"rel": 1e-4, "abs": 1e-5}  # int8: to the bit
+    assert len(slow) == len(fast) == EPOCHS
+    for before, now in zip(slow, fast, strict=True):
+        assert now == pytest.approx(before, **tolerance)
+    fitted = module.network.state_dict()
+    assert fitted.keys() == expected.network.state_dict().keys()  # the whole network is saved
+    # Fusing rounds otherwise, which batch norm over five pictures magnifies.
+    tolerance = {"quantized": 0, "frozen": 1e-4, "partial": 1e-3}[strategy]
+    for name, value in expected.network.state_dict().items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            assert (fitted[name] - value).abs().max() <= tolerance * (value.abs().max() + 1e-2), name
+
+
+def test_another_learning_rate_finds_the_features_of_the_first(config, pictures, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    first, seen, _ = fit(config(*small("frozen", pictures)))
+    again, none, module = fit(config(*small("frozen", pictures, "optim.lr=0.1")))
+    assert (seen, none) == (3 * 24 + 12, 0)
+    assert "of 4 views computed, of 0 found" in caplog.text and "of 0 views computed, of 4 found" in caplog.text
+    assert again != first
+    assert module.trainer.datamodule._datasets == {}  # no photo was decoded
+    assert len(list((tmp_path / "home" / "features").iterdir())) == 4
+    assert fit(config(*small("frozen", pictures, "data.features_gb=0")))[0] == first  # kept or not
+
+
+def test_after_fitting_batches_are_pictures_again(fitted):
+    run = fitted("frozen")
+    assert run.data.features is None
+    assert next(iter(run.data.train_dataloader()))[0].ndim == 4
+    tested = run.trainer.test(run.module, run.data, ckpt_path="best", verbose=False)[0]
+    assert tested["test/acc"] == pytest.approx(run.result["best"]["val_acc"])
+    assert tested["test/loss"] == pytest.approx(run.result["best"]["val_loss"], rel=1e-4)
+    TransferModule.load_from_checkpoint(run.folder / "checkpoints" / "last.ckpt", map_location="cpu")
+
+
+def test_a_run_that_breaks_leaves_the_data_as_it_was(config, pictures):
+    module, data, trainer = experiment.prepare(config(*small("frozen", pictures)))
+
+    class Breaks(pl.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            assert data.features is not None
+            raise RuntimeError("broken")
+
+    trainer.callbacks.append(Breaks())
+    with pytest.raises(RuntimeError, match="broken"):
+        trainer.fit(module, data)
+    assert data.features is None
+
+
+@pytest.mark.parametrize(
+    ("strategy", "overrides"),
+    [
+        ("frozen", ["strategy.batch_norm=moving"]),
+        ("frozen", ["trainer.limit_train_batches=2"]),
+        ("finetune", ["trainer.limit_train_batches=1"]),
+        ("partial", ["strategy.stages=2"]),  # of two: nothing is fixed
+        ("partial", ["data.cache_gb=1e-6"]),
+    ],
+)
+def test_who_cannot_use_features_trains_on_pictures(config, pictures, strategy, overrides, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    _, _, module = fit(config(*small(strategy, pictures, *overrides)))
+    assert module.trainer.datamodule._datasets.keys() == {"train", "val"}
+    assert not (tmp_path / "home").exists()
+    assert ("more than data.cache_gb=1e-06" in caplog.text) == ("data.cache_gb=1e-6" in overrides)
+
+
+def test_views_come_around_again(config, pictures):
+    epochs, seen, module = fit(config(*small("frozen", pictures, "strategy.views=2")))
+    assert seen == 2 * 24 + 12
+    assert module.strategy.spec()["views"] == 2
+    slow = fit(config(*small("frozen", pictures, "strategy.views=2", "~callbacks.features")))[0]
+    for before, now in zip(slow, epochs, strict=True):
+        assert now == pytest.approx(before, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("views", ["0", "many", "1.5"])
+def test_a_bad_number_of_views_is_named(config, pictures, views):
+    with pytest.raises(HymtlError, match=f"strategy.views={views}"):
+        experiment.prepare(config(*small("frozen", pictures, f"strategy.views={views}")))
+
+
+class FirstPart(nn.Module):
+    """One convolution, and a count of the pictures that it saw."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 4, 8)
+        self.seen = 0
+
+    def forward(self, pictures):
+        self.seen += len(pictures)
+        return self.conv(pictures)
+
+
+class Backbone(FirstPart):
+    def forward(self, pictures):
+        return super().forward(pictures).mean(dim=(2, 3))
+
+
+def data(folder, preprocessing=SMALL, **options):
+    options = {"batch_size": 5, "workers": 0, "resize": 40, "augmentation": "random_crop"} | options
+    return PhotoDataModule(read_folder(folder), preprocessing, **options)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FeatureStore(tmp_path / "features", limit=1e8)
+
+
+def features(backbone, module, store):
+    return Features(backbone.eval(), module, CPU, store)
+
+
+def seen(backbone, module, store, split="train"):
+    """Pictures that the backbone sees when features are asked for."""
+    features(backbone, module, store).view(split, 0)
+    return backbone.seen
+
+
+def test_batches_are_the_loaders_own_as_features(pictures, store):
+    backbone, module = Backbone(), data(pictures)
+    loader = features(backbone, module, store).loader("train", shuffle=True)
+    reference = module.pictures("train", shuffle=True)
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)
+        reference.sampler.set_epoch(epoch)
+        for (batch, labels), (shown, same) in zip(loader, reference, strict=True):
+            torch.testing.assert_close(batch.values, backbone(shown).detach())
+            assert torch.equal(labels, same) and not batch.values.requires_grad
+    assert len(loader) == len(reference) == 5
+
+
+def _with_another_weight(backbone):
+    with torch.no_grad():
+        backbone.conv.weight[0, 0, 0, 0] += 1e-6
+    return backbone
+
+
+@pytest.mark.parametrize("Backbone", [Backbone, FirstPart])
+def test_whatever_features_hang_on_makes_them_be_computed_again(Backbone, pictures, store, tmp_path):
+    assert seen(Backbone(), data(pictures), store) == 24
+    assert seen(Backbone(), data(pictures), store) == 0
+    assert seen(_with_another_weight(Backbone()), data(pictures), store) == 24
+    for options in (
+        {"seed": 1},
+        {"resize": 41},
+        {"augmentation": "none"},
+        {"preprocessing": dataclasses.replace(SMALL, mean=(0.485, 0.456, 0.407))},
+        {"preprocessing": dataclasses.replace(SMALL, size=31)},
+        {"preprocessing": dataclasses.replace(SMALL, interpolation="bicubic")},
+    ):
+        assert seen(Backbone(), data(pictures, **options), store) == 24, options
+    seen(Backbone(), data(pictures), store, "val")
+    assert seen(Backbone(), data(pictures, seed=1), store, "val") == 0  # a seed augments training photos only
+    copy = shutil.copytree(pictures, tmp_path / "copy")
+    assert seen(Backbone(), data(copy), store) == 0  # the same photos elsewhere
+    file = next((copy / "train" / "ants").iterdir())
+    file.write_bytes(file.read_bytes() + b"\0")
+    assert seen(Backbone(), data(copy), store) == 24
+    first, second = sorted((copy / "train" / "bees").iterdir())[:2]
+    first.rename(first.with_name("zzz.png"))  # another order
+    assert seen(Backbone(), data(copy), store) == 24
+
+
+def test_a_first_part_is_told_by_its_own_weights_alone():
+    def identity(stages=1, **changed):
+        torch.manual_seed(0)
+        recipe = strategies.create("partial", stages=stages)
+        network = recipe.transfer(Pretrained(backbones.get("efficientnet_lite0"), "random", None), 2, [])
+        with torch.no_grad():
+            for name, change in changed.items():
+                network.backbone.get_submodule(name).conv.weight[0] += change
+        return _identity(recipe.fixed_backbone(network))
+
+    assert identity() == identity() == identity(head=1e-3)
+    assert identity() != identity(stem=1e-3) and identity() != identity(stages=2)
+
+
+def test_an_int8_backbone_is_told_by_its_scales(pictures):
+    def identity(brightness):
+        torch.manual_seed(0)
+        body = backbones.get("efficientnet_lite0").build()
+        return _identity(quantization.post_training(body, "onednn", [brightness * torch.ones(2, 3, 32, 32)]))
+
+    assert identity(1.0) == identity(1.0) != identity(1.1)
+
+
+def test_without_augmentation_every_epoch_is_the_same_view(pictures, store):
+    backbone, module = Backbone(), data(pictures, augmentation="none")
+    kept = features(backbone, module, store)
+    assert torch.equal(kept.view("train", 0), kept.view("train", 7)) and backbone.seen == 24
+
+
+def test_of_a_cycle_the_first_views_stay_in_memory(pictures, tmp_path):
+    """As many as find room: more would drive each other out just before they are wanted."""
+    nothing_kept = FeatureStore(tmp_path / "features", limit=0)
+    backbone = Backbone()
+    view_gb = 24 * 4 * 4 / 1e9  # photos, features, bytes
+    kept = features(backbone, data(pictures, views=4, cache_gb=3.5 * view_gb), nothing_kept)
+    for _ in range(2):
+        for view in range(4):
+            kept.view("train", view)
+    assert backbone.seen == (4 + 2) * 24
+
+
+def test_a_damaged_file_is_computed_again(pictures, store, caplog):
+    expected = features(Backbone(), data(pictures), store).view("train", 0)
+    (file,) = store.folder.iterdir()
+    whole = file.read_bytes()
+    for damaged in (whole[:-9], whole[:10], b"", whole[:500] + bytes([whole[500] ^ 1]) + whole[501:]):
+        file.write_bytes(damaged)
+        caplog.clear()
+        backbone = Backbone()
+        assert torch.equal(features(backbone, data(pictures), store).view("train", 0), expected)
+        assert backbone.seen == 24 and f"{file} is damaged" in caplog.text
+    assert file.read_bytes() == whole
+
+
+SIZE = 100_000  # bytes of a small file, and a little more
+
+
+def _keep(folder, limit, names, size=SIZE):
+    """What a run does that keeps files of these names, a letter each, in a folder of at most ``limit`` bytes."""
+    store = FeatureStore(folder, limit)
+    for name in names:
+        store.save(name, torch.zeros(size // 4))
+
+
+def _unused(folder, hours):
+    """Let hours pass since files were used, by name."""
+    for name, passed in hours.items():
+        os.utime(folder / f"{name}.pt", (time.time() - 3600 * passed,) * 2)
+
+
+def _kept(folder):
+    return "".join(sorted(file.stem for file in folder.iterdir()))
+
+
+def test_the_longest_unused_make_room(tmp_path):
+    limit = 3.5 * SIZE
+    for name in "abc":
+        _keep(tmp_path, limit, name)
+    _unused(tmp_path, {"a": 3, "b": 2, "c": 1})
+    assert FeatureStore(tmp_path, limit).load("a") is not None  # now the longest unused is b
+    _keep(tmp_path, limit, "d")
+    assert _kept(tmp_path) == "acd"
+    _keep(tmp_path, 0, "e")
+    assert _kept(tmp_path) == "acd"
+
+
+def test_a_run_leaves_half_of_the_folder_to_others(tmp_path):
+    limit = 6.5 * SIZE
+    _keep(tmp_path, limit, "abcdef")
+    assert _kept(tmp_path) == "abc"  # the first, which the next run like it wants first
+    _keep(tmp_path, limit, "uvwxyz")
+    assert _kept(tmp_path) == "abcuvw"
+    _keep(tmp_path, limit, "l", size=4 * SIZE)  # nothing is deleted in vain
+    assert _kept(tmp_path) == "abcuvw"
+
+
+def test_large_files_drive_out_large_ones(tmp_path):
+    limit = 10 * SIZE
+    _keep(tmp_path, limit, "abc")
+    _keep(tmp_path, limit, "l", size=4 * SIZE)
+    _unused(tmp_path, {"a": 2, "b": 2, "c": 2, "l": 1})
+    _keep(tmp_path, limit, "m", size=4 * SIZE)
+    assert _kept(tmp_path) == "abcm"
+
+
+def test_a_folder_that_cannot_be_written_to_ends_no_run(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    store = FeatureStore(tmp_path / "file" / "features", 1e6)
+    for name in ("a", "b"):
+        assert store.load(name) is None
+        store.save(name, torch.zeros(10))
+    assert caplog.text.count("are not kept") == 1 and "$HYMTL_HOME" in caplog.text
