@@ -18,13 +18,12 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from hymtl import backbones, quantization  # noqa: E402
+from hymtl import quantization  # noqa: E402
+from hymtl.backbones import pretrained  # noqa: E402
 from hymtl.data import drawn  # noqa: E402
-from hymtl.data.datamodule import (
-    PhotoDataModule,  # noqa: E402
-    available_cores,  # noqa: E402
-)
+from hymtl.data.batches import PictureBatches  # noqa: E402
 from hymtl.data.sources import find_photos  # noqa: E402
+from hymtl.runtime import available_cores  # noqa: E402
 
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "pillow")
@@ -46,8 +45,8 @@ def facts(photos: Path | None = None, backbone: str | None = None, weights: str 
         counts = ", ".join(f"{len(split)} {name}" for name, split in folder.splits.items())
         known["photos"] = f"{counts}, sha256 {folder.digest[:12]}"
     if backbone:
-        pretrained = backbones.find(backbone, weights)
-        known["backbone"] = f"{backbone}, weights sha256 {(pretrained.digest or 'none: random')[:12]}"
+        found = pretrained.find(backbone, weights)
+        known["backbone"] = f"{backbone}, weights sha256 {(found.digest or 'none: random')[:12]}"
     return known
 
 
@@ -87,12 +86,12 @@ def commit() -> str:
 
 def save_int8(photos: Path, backbone: str, weights: str | None, engine: str, file: Path) -> None:
     """The backbone as strategy=quantized calibrates it."""
-    pretrained = backbones.find(backbone, weights)
-    body = pretrained.backbone.build()
+    found = pretrained.find(backbone, weights)
+    body = found.backbone.build()
     if weights:
-        body.load_state_dict(pretrained.state_dict())
-    data = PhotoDataModule(find_photos("folder", str(photos)), pretrained.backbone.preprocessing, resize=224)
-    torch.save(quantization.post_training(body, engine, data.calibration_batches()).state_dict(), file)
+        body.load_state_dict(found.state_dict())
+    data = PictureBatches(find_photos("folder", str(photos)), found.backbone.preprocessing, resize=224)
+    torch.save(quantization.choose("eager").post_training(body, engine, data.calibration_batches()).state_dict(), file)
 
 
 def main() -> None:
@@ -105,7 +104,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.draw:
         drawn.write(options.photos, train=8, val=4)
-    engine = quantization.choose_engine()
+    engine = quantization.choose("eager").choose_engine()
     if options.int8:
         save_int8(options.photos, options.backbone, options.weights, engine, options.int8)
     print(json.dumps({"facts": facts(options.photos, options.backbone, options.weights), "engine": engine}))

@@ -1,4 +1,4 @@
-"""What int8 costs, by engine, observer and backbone: `hymtl.quantization.post_training` against the float backbone.
+"""What int8 costs, by engine, observer and backbone: eager mode's `post_training` against the float backbone.
 
     python benchmarks/quantization.py --photos DIR --resnet18-weights STATE_DICT --out quantization.md
     python benchmarks/quantization.py --quick                  # drawn pictures: does it still run?
@@ -29,18 +29,19 @@ from torch.nn import functional as F  # noqa: E402
 
 from benchmarks import tables  # noqa: E402
 from benchmarks.given import facts  # noqa: E402
-from hymtl import backbones, quantization  # noqa: E402
-from hymtl.backbones import Pretrained  # noqa: E402
+from hymtl.backbones import pretrained  # noqa: E402
+from hymtl.backbones.pretrained import Pretrained  # noqa: E402
 from hymtl.data import drawn  # noqa: E402
-from hymtl.data.datamodule import PhotoDataModule  # noqa: E402
+from hymtl.data.batches import PictureBatches  # noqa: E402
 from hymtl.data.sources import find_photos  # noqa: E402
+from hymtl.quantization import eager  # noqa: E402
 
 BACKBONES = ("resnet18", "efficientnet_lite0")
 ENGINES = ("onednn", "x86", "fbgemm")
 OBSERVERS = {
-    "histogram": quantization.HistogramObserver,
-    "minmax": quantization.ao.MinMaxObserver,
-    "moving-average": quantization.ao.MovingAverageMinMaxObserver,
+    "histogram": eager.HistogramObserver,
+    "minmax": eager.ao.MinMaxObserver,
+    "moving-average": eager.ao.MovingAverageMinMaxObserver,
 }
 OURS = ("histogram", "on")  # what post_training does when nobody interferes
 HEAD = ("backbone", "engine", "observer", "bias correction", "cosine: mean", "min", "accuracy: float", "int8",
@@ -52,7 +53,7 @@ class Float:
     """A float backbone on the photos: ``val`` (N, features) and the head that its training features gave."""
 
     pretrained: Pretrained
-    data: PhotoDataModule
+    data: PictureBatches
     val: Tensor
     labels: Tensor
     head: nn.Linear
@@ -70,7 +71,7 @@ def main() -> None:
         rows = []
         for name in options.backbones.split(","):
             weights = options.resnet18_weights if name == "resnet18" else "imagenet"
-            reference = measure_float(backbones.find(name, weights), photos)
+            reference = measure_float(pretrained.find(name, weights), photos)
             known.append(f"- {name}: weights sha256 {reference.pretrained.digest[:12]}")
             for combination in product(options.engines.split(","), options.observers.split(","), ("on", "off")):
                 rows.append(row(reference, *combination))
@@ -105,19 +106,19 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def measure_float(pretrained: Pretrained, photos: Path) -> Float:
+def measure_float(found: Pretrained, photos: Path) -> Float:
     # Of strategy=quantized: what the network is calibrated for is what it sees when it is deployed.
-    recipe = {"augmentation": "none", "resize": 224, "batch_size": 16, "workers": 0}
-    data = PhotoDataModule(find_photos("folder", str(photos)), pretrained.backbone.preprocessing, **recipe)
-    body = quantization.fused(load(pretrained))
-    features, labels = extract(body, data.train_dataloader())
+    as_deployed = {"augmentation": "none", "resize": 224, "batch_size": 16, "workers": 0}
+    data = PictureBatches(find_photos("folder", str(photos)), found.backbone.preprocessing, **as_deployed)
+    body = eager.fused(load(found))
+    features, labels = extract(body, data.loader("train"))
     head = logistic_regression(features, labels, len(data.photos.classes))
-    return Float(pretrained, data, *extract(body, data.val_dataloader()), head, size(body))
+    return Float(found, data, *extract(body, data.loader("val")), head, size(body))
 
 
-def load(pretrained: Pretrained) -> nn.Module:
-    body = pretrained.backbone.build()
-    body.load_state_dict(pretrained.state_dict())
+def load(found: Pretrained) -> nn.Module:
+    body = found.backbone.build()
+    body.load_state_dict(found.state_dict())
     return body.eval()
 
 
@@ -149,12 +150,12 @@ def row(reference: Float, engine: str, observer: str, correction: str) -> list[s
     calibration = list(reference.data.calibration_batches())
     began = time.monotonic()
     with swapped(observer, correction):
-        int8 = quantization.post_training(body, engine, calibration)
+        int8 = eager.post_training(body, engine, calibration)
     took = time.monotonic() - began
-    features, _ = extract(int8, reference.data.val_dataloader())
+    features, _ = extract(int8, reference.data.loader("val"))
     cosines = F.cosine_similarity(features, reference.val)
     names = (reference.pretrained.backbone.name, engine, observer, correction)
-    ours = (observer, correction) == OURS and engine == quantization.choose_engine()
+    ours = (observer, correction) == OURS and engine == eager.choose_engine()
     return [
         *(f"**{name}**" if ours else name for name in names),
         f"{cosines.mean():.4f}",
@@ -172,18 +173,18 @@ def swapped(observer: str, correction: str) -> Iterator[None]:
     if (observer, correction) == OURS:
         yield
         return
-    calibration_qconfig, correct_bias = quantization.calibration_qconfig, quantization.correct_bias
+    calibration_qconfig, correct_bias = eager.calibration_qconfig, eager.correct_bias
 
     def qconfig(engine: str):
         own = calibration_qconfig(engine)
-        reduce_range = quantization.choose_reduce_range("auto", engine)
+        reduce_range = eager.overflows(engine)
         return own._replace(activation=OBSERVERS[observer].with_args(reduce_range=reduce_range))
 
     def correct(*arguments) -> None:
         if correction == "on":
             correct_bias(*arguments)
 
-    with mock.patch.multiple(quantization, calibration_qconfig=qconfig, correct_bias=correct):
+    with mock.patch.multiple(eager, calibration_qconfig=qconfig, correct_bias=correct):
         yield
 
 

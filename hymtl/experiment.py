@@ -104,7 +104,7 @@ def build(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, weights: Pre
 
 
 def fit(built: Experiment, ckpt_path: str | None = None) -> None:
-    """Fitted by Lightning and, as fitting ends, converted and scored: then ``built.module.deployed`` has what came out."""
+    """Fitted by Lightning and, as fitting ends, converted and scored: ``built.module.deployed`` has what came out."""
     try:
         built.trainer.fit(built.module, built.datamodule, ckpt_path=ckpt_path)
     except SIGTERMException as stop:  # Lightning's SystemExit, which would tell whoever waits that all went well

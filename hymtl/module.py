@@ -51,10 +51,10 @@ class TransferModule(pl.LightningModule):
         pretrained: Pretrained | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["network", "pretrained"], logger=False)
         self.pretrained = pretrained
         self.strategy = strategy if isinstance(strategy, Strategy) else strategies.create(**strategy)
-        self.hparams.strategy = self.strategy.spec()  # plain types: checkpoints load under weights_only=True
+        strategy = self.strategy.spec()  # plain types, as the next line saves it
+        self.save_hyperparameters(ignore=["network", "pretrained"], logger=False)
         self.deployed: Deployed | None = None  # what came of it, once it was fitted with ConvertBest
         self.network = network or self.strategy.build(backbones.get(backbone), len(classes))
         self.accuracy = nn.ModuleDict(

@@ -34,7 +34,8 @@ def record(
 ) -> Result:
     """Write ``predictions.csv``, TensorBoard's hparams with the real metrics and, last, ``result.json``: a run is done.
 
-    ``module`` was fitted by ``trainer`` and has what was deployed; ``history`` is :class:`hymtl.callbacks.history.History`'s.
+    ``module`` was fitted by ``trainer`` and has what was deployed; ``history`` is that of
+    :class:`hymtl.callbacks.history.History`.
 
     Raises:
         HymtlError: if no epoch was finished and scored, so that there is nothing to record.
@@ -76,6 +77,7 @@ def _collect(module: TransferModule, trainer: pl.Trainer, history: dict, seed: i
         seconds=result.Seconds(fit=timer and timer.time_elapsed("train"), photo=deployed.latency),
         bytes=result.Bytes(**deployed.bytes),
         history=history,
+        predictions_format=predictions.FORMAT,
         device=_device(trainer),
         threads=torch.get_num_threads(),
         precision=str(trainer.precision),

@@ -94,21 +94,36 @@ class Strategy:
         return {"name": self.name, **asdict(self)}
 
 
+class Int8(Strategy):
+    """What the strategies share that deploy an int8 backbone, by one of :mod:`hymtl.quantization`'s quantizers.
+
+    ``quantizer`` is its name (see :func:`hymtl.quantization.choose`), ``engine`` the kernels that run what it makes.
+    """
+
+    quantizes = True
+    quantizer: str
+    engine: str
+
+    @property
+    def quantization(self) -> "Quantizer":
+        from hymtl import quantization  # here, as strategies in float need none of it
+
+        return quantization.choose(self.quantizer)
+
+    def check(self, pretrained: Pretrained) -> None:
+        backbone, shape = pretrained.backbone, pretrained.backbone.preprocessing
+        with torch.device("meta"):
+            body = backbone.build()
+        if obstacle := self.quantization.obstacle(body, (shape.channels, shape.size, shape.size)):
+            raise HymtlError(
+                f"backbone={backbone.name} cannot be quantized with strategy.quantizer={self.quantizer}: {obstacle}. "
+                "Use another backbone, or a strategy that stays in float."
+            )
+
+
 def load_backbone(backbone: nn.Module, pretrained: Pretrained) -> None:
     """Load pretrained weights into a float backbone that is not fused yet."""
     backbone.load_state_dict(pretrained.state_dict())
-
-
-def check_quantizable(quantizer: "Quantizer", setting: str, backbone: Backbone) -> None:
-    """Raise a ``HymtlError`` where ``quantizer``, of ``strategy.quantizer=setting``, cannot take a backbone."""
-    with torch.device("meta"):
-        body = backbone.build()
-    shape = backbone.preprocessing
-    if obstacle := quantizer.obstacle(body, (shape.channels, shape.size, shape.size)):
-        raise HymtlError(
-            f"backbone={backbone.name} cannot be quantized with strategy.quantizer={setting}: {obstacle}. "
-            "Use another backbone, or a strategy that stays in float."
-        )
 
 
 def held_batch_norms(body: nn.Module, batch_norm: str, backbone: Backbone) -> list[str]:

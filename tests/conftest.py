@@ -1,5 +1,6 @@
 """What tests share: small drawn datasets, the real photos where they are, and composed configs."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
-from hymtl import experiment, results
+from hymtl import experiment, quiet
 from hymtl.data import drawn
 
 ROOT = Path(__file__).parent.parent
@@ -63,11 +64,34 @@ def config(tmp_path, monkeypatch):
     return composed
 
 
+def pytest_configure(config):
+    """pytest starts from its own list of warnings; these are those that hymtl filters for a user."""
+    for message in quiet.FILTERS:
+        config.addinivalue_line("filterwarnings", f"ignore:{message}")
+
+
 def settings(strategy, pictures, *more):
     return [
         f"strategy={strategy}", "data=folder", f"data.root={pictures}", "backbone=resnet18", "backbone.weights=null",
         f"epochs={EPOCHS}", "data.workers=0", "trainer.enable_progress_bar=false", *more,
     ]  # fmt: skip
+
+
+def prepare(cfg):
+    """What ``cfg`` describes, before it trains."""
+    built = experiment.prepare(cfg)
+    return built.module, built.datamodule, built.trainer
+
+
+def fit(cfg):
+    """What ``cfg`` describes, fitted."""
+    built = experiment.prepare(cfg)
+    experiment.fit(built, cfg.ckpt_path)
+    return built.module, built.trainer
+
+
+def deployed_accuracy(result):
+    return (result["int8"] or result["best"])["val_acc"]
 
 
 _RUNS: dict[str, SimpleNamespace] = {}
@@ -81,11 +105,16 @@ def fitted(config, pictures, tmp_path_factory):
         if strategy not in _RUNS:
             cfg = config(*settings(strategy, pictures))
             cfg.run_dir = str(tmp_path_factory.mktemp(strategy))
-            module, trainer = experiment.fit(cfg)
-            result = results.collect(module, trainer, seed=0)
-            results.write(result, Path(cfg.run_dir), trainer)
+            built = experiment.prepare(cfg)
+            experiment.fit(built)
+            experiment.record(built, cfg)
+            folder = Path(cfg.run_dir)
             _RUNS[strategy] = SimpleNamespace(
-                module=module, trainer=trainer, result=result, folder=Path(cfg.run_dir), data=trainer.datamodule
+                module=built.module,
+                trainer=built.trainer,
+                result=json.loads((folder / "result.json").read_text()),
+                folder=folder,
+                data=built.datamodule,
             )
         return _RUNS[strategy]
 

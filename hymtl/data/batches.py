@@ -33,9 +33,10 @@ class PictureBatches:
     """Batches of pictures, normalized float32 (N, C, size, size), and the settings that say how they are made.
 
     ``batch_size`` is per device. ``augmentation`` and ``resize`` are explained in :mod:`hymtl.data.transforms`.
-    ``workers`` is a number of processes or ``"auto"``; without any, threads prepare the batches. ``views`` is the number
-    of augmented views of a photo that epochs cycle through, None for a new one each epoch. Pictures, as far as they can
-    be prepared once, are kept in ``cache_gb`` gigabytes of memory; those that find no room there are decoded each time.
+    ``workers`` is a number of processes or ``"auto"``; without any, threads prepare the batches. ``views`` is the
+    number of augmented views of a photo that epochs cycle through, None for a new one each epoch. Pictures, as far as
+    they can be prepared once, are kept in ``cache_gb`` gigabytes of memory; those that find no room there are decoded
+    each time.
     """
 
     def __init__(

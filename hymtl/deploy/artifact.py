@@ -47,6 +47,7 @@ def save(folder: Path, network: Classifier, facts: Mapping, scores: dict) -> Non
     (folder / DIGESTS).unlink(missing_ok=True)
     torch.save(network.state_dict(), folder / WEIGHTS)
     described = Description(
+        format=description.FORMAT,
         backbone=facts["backbone"],
         strategy=dict(facts["strategy"]),
         classes=list(facts["classes"]),

@@ -21,8 +21,8 @@ class Deployed:
 
     ``val`` is its score on the validation photos, ``test`` on the test part (None where there is none). ``before`` has
     the scores of what it was before int8, and ``cost`` is what :func:`hymtl.deploy.fidelity.cost` makes of them; both
-    empty in float. ``latency`` is the seconds that one photo takes, ``bytes`` what the weights take in ``"float"`` and in
-    ``"int8"`` (None in float).
+    empty in float. ``latency`` is the seconds that one photo takes, ``bytes`` what the weights take in ``"float"`` and
+    in ``"int8"`` (None in float).
     """
 
     network: Classifier

@@ -1,9 +1,9 @@
 """int8 quantization by exporting to a graph (PT2E): the only file that knows ``torchao``.
 
-For the day ``torch.ao.quantization`` leaves torch. Where eager mode swaps modules of a network, this one *exports* the network to a graph of operations, puts observers or
-fake-quant between them, and converts to a graph of quantize, dequantize and float operations: the *reference*
-graph, which runs anywhere and is what gets saved. On x86 it is *lowered* to oneDNN's int8 kernels at its first
-call.
+For the day ``torch.ao.quantization`` leaves torch. Where eager mode swaps modules of a network, this one *exports* the
+network to a graph of operations, puts observers or fake-quant between them, and converts to a graph of quantize,
+dequantize and float operations: the *reference* graph, which runs anywhere and is what gets saved. On x86 it is
+*lowered* to oneDNN's int8 kernels at its first call.
 """
 
 import contextlib

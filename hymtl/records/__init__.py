@@ -1,7 +1,7 @@
 """What a run leaves in its folder for others to read: each file's name, its format and its schema, in one place.
 
-A record is a pydantic model, written by :func:`write` and read back by :func:`read`, which checks it. Nothing here needs
-torch. Keys that a schema does not know are kept: later versions may add some.
+A record is a pydantic model, written by :func:`write` and read back by :func:`read`, which checks it. Nothing here
+needs torch. Keys that a schema does not know are kept: later versions may add some.
 """
 
 import json
@@ -27,7 +27,7 @@ R = TypeVar("R", bound=Record)
 
 def write(record: Record, file: Path) -> None:
     """The record as JSON; the file is whole or not there."""
-    content = record.model_dump(mode="json", by_alias=True)
+    content = record.model_dump(mode="json", by_alias=True, exclude_unset=True)
     write_whole(file, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 

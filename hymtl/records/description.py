@@ -23,7 +23,7 @@ class Expected(Record):
 class Description(Record):
     """All but the weights. ``resize`` is a picture's shorter side in pixels, before the centre crop."""
 
-    format: int = FORMAT
+    format: int
     backbone: str
     strategy: dict[str, Any]
     classes: list[str] = Field(min_length=2, max_length=100_000)

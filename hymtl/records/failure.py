@@ -9,6 +9,6 @@ FORMAT = 1
 class Failure(Record):
     """``error`` is its kind and message; ``overrides`` are those of the command line."""
 
-    format: int = FORMAT
+    format: int = 1  # as first written, without this number
     error: str = "no reason recorded"
     overrides: list[str] = []

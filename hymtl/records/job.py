@@ -11,7 +11,7 @@ FORMAT = 1
 class Job(Record):
     """``settings`` and ``config_hash`` are :mod:`hymtl.fingerprint`'s; ``hydra`` has the text of ``.hydra/*.yaml``."""
 
-    format: int = FORMAT
+    format: int = 1  # as first written, without this number
     config_hash: str
     settings: dict[str, Any]
     hydra: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""``predictions.csv``: what a run's deployed network said of each photo, so that runs can be compared photo by photo."""
+"""``predictions.csv``: what a run's deployed network said of each photo, for comparing runs photo by photo."""
 
 import csv
 import math

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from hymtl.records import Record, predictions
+from hymtl.records import Record
 
 FILE = "result.json"
 FORMAT = 2  # since 2 a history has the numbers of its epochs
@@ -108,7 +108,7 @@ class Result(Record):
     seconds: Seconds
     bytes: Bytes
     history: dict[str, list[float | None]] = {}
-    predictions_format: int = predictions.FORMAT  # of the file beside this one, which has no place for it
+    predictions_format: int = 1  # of the file beside this one, which has no place for it
     device: str | None = None
     threads: int | None = None
     precision: str | None = None

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from hymtl import quantization
 from hymtl.backbones.backbone import Backbone
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.errors import check_choice, check_epochs
 from hymtl.network import Classifier
 from hymtl.quantization import choose_reduce_range
 from hymtl.strategy import (
-    Strategy,
+    Int8,
     batch_norms,
-    check_quantizable,
     dropout_head,
     held_batch_norms,
     load_backbone,
@@ -23,7 +21,7 @@ from hymtl.strategy import (
 
 
 @dataclass
-class QAT(Strategy):
+class QAT(Int8):
     """Fused, fake-quantized features and a float head; everything trains, then the features become int8.
 
     ``observers`` is ``"training"`` (ranges move in training steps alone) or ``"always"`` (in validation too,
@@ -40,7 +38,6 @@ class QAT(Strategy):
     """
 
     name = "qat"
-    quantizes = True
     quantizer: str = "eager"
     engine: str = "auto"
     observers: str = "training"
@@ -55,12 +52,8 @@ class QAT(Strategy):
         check_choice("strategy.observers", self.observers, ("training", "always"))
         check_epochs("strategy.freeze_batch_norm_after", self.freeze_batch_norm_after)
         check_epochs("strategy.freeze_observers_after", self.freeze_observers_after)
-        self._quantizer = quantization.choose(self.quantizer)
-        self.engine = self._quantizer.choose_engine(self.engine)
-        self.reduce_range = choose_reduce_range(self.reduce_range, self._quantizer, self.engine)
-
-    def check(self, pretrained: Pretrained) -> None:
-        check_quantizable(self._quantizer, self.quantizer, pretrained.backbone)
+        self.engine = self.quantization.choose_engine(self.engine)
+        self.reduce_range = choose_reduce_range(self.reduce_range, self.quantization, self.engine)
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:
         return self._prepare(backbone.build(), backbone, classes)
@@ -72,13 +65,13 @@ class QAT(Strategy):
 
     def training(self, network: nn.Module) -> contextlib.AbstractContextManager:
         moves = self._observers_move and self.observers == "training"
-        return self._quantizer.observing(network) if moves else contextlib.nullcontext()
+        return self.quantization.observing(network) if moves else contextlib.nullcontext()
 
     def start_epoch(self, network: Classifier, epoch: int) -> None:
         moving = self.moving(epoch)
         self._observers_move = moving["qat/observers"]
         if not self._observers_move:
-            self._quantizer.stop_observing(network)
+            self.quantization.stop_observing(network)
         if not moving["qat/batch_norm"]:
             network.hold_in_eval(batch_norms(network.backbone))
 
@@ -88,16 +81,16 @@ class QAT(Strategy):
 
     def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
         return {
-            "float": self._quantizer.still(network, rounding=False),
-            "fake_quant": self._quantizer.still(network, rounding=True),
+            "float": self.quantization.still(network, rounding=False),
+            "fake_quant": self.quantization.still(network, rounding=True),
         }
 
     def finish(self, network: Classifier, calibration: Iterable[Tensor]) -> Classifier:
         network.hold_in_eval([])  # its batch norms are about to vanish into the convolutions
-        return self._quantizer.convert(network, self.engine)
+        return self.quantization.convert(network, self.engine)
 
     def _prepare(self, body: nn.Module, backbone: Backbone, classes: int) -> Classifier:
         observe = self.observers == "always"
-        body = self._quantizer.prepare_qat(body, self.engine, self.reduce_range, observe=observe)
+        body = self.quantization.prepare_qat(body, self.engine, self.reduce_range, observe=observe)
         held = held_batch_norms(body, self.batch_norm, backbone)
         return Classifier(body, dropout_head(backbone, classes), in_eval=held)

@@ -7,18 +7,17 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from hymtl import quantization
 from hymtl.backbones.backbone import Backbone
 from hymtl.backbones.pretrained import IMAGENET, Pretrained, read_state_dict
 from hymtl.errors import HymtlError, check_choice, check_views
 from hymtl.network import Classifier
-from hymtl.strategy import Strategy, check_quantizable, dropout_head, load_backbone
+from hymtl.strategy import Int8, dropout_head, load_backbone
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Quantized(Strategy):
+class Quantized(Int8):
     """A head on int8 features; on the CPU, where int8 runs.
 
     ``source`` says where the int8 backbone comes from: ``"official"`` is torchvision's own int8 weights
@@ -32,7 +31,6 @@ class Quantized(Strategy):
     """
 
     name = "quantized"
-    quantizes = True
     cpu_only = True
     source: str = "auto"
     quantizer: str = "eager"
@@ -42,11 +40,7 @@ class Quantized(Strategy):
     def __post_init__(self) -> None:
         check_choice("strategy.source", self.source, ("auto", "official", "calibrated"))
         check_views(self.views)
-        self._quantizer = quantization.choose(self.quantizer)
-        self.engine = self._quantizer.choose_engine(self.engine)
-
-    def check(self, pretrained: Pretrained) -> None:
-        check_quantizable(self._quantizer, self.quantizer, pretrained.backbone)
+        self.engine = self.quantization.choose_engine(self.engine)
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:
         return self._classifier(self._untrained(backbone), backbone, classes)
@@ -61,7 +55,7 @@ class Quantized(Strategy):
     def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
         body = pretrained.backbone.build()
         load_backbone(body, pretrained)
-        return {"float": Classifier(self._quantizer.fused(body), network.head)}
+        return {"float": Classifier(self.quantization.fused(body), network.head)}
 
     def _classifier(self, body: nn.Module, backbone: Backbone, classes: int) -> Classifier:
         return Classifier(body, dropout_head(backbone, classes), in_eval=["backbone"])
@@ -88,10 +82,10 @@ class Quantized(Strategy):
     def _calibrated(self, pretrained: Pretrained, calibration: Iterable[Tensor]) -> nn.Module:
         body = pretrained.backbone.build()
         load_backbone(body, pretrained)
-        return self._quantizer.post_training(body, self.engine, calibration)
+        return self.quantization.post_training(body, self.engine, calibration)
 
     def _untrained(self, backbone: Backbone) -> nn.Module:
-        return self._quantizer.untrained_int8(backbone.build(), self.engine, backbone.preprocessing.size)
+        return self.quantization.untrained_int8(backbone.build(), self.engine, backbone.preprocessing.size)
 
 
 def _official_file(pretrained: Pretrained, quantizer: str) -> Path:

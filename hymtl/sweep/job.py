@@ -82,7 +82,7 @@ def _check_same(folder: Path, made: Result | None, settings: dict) -> None:
 
 def _claim(folder: Path, settings: dict) -> None:
     hydra = {file.name: file.read_text() for file in sorted((folder / ".hydra").glob("*.yaml"))}
-    job = Job(config_hash=fingerprint.digest(settings), settings=settings, hydra=hydra)
+    job = Job(format=job_record.FORMAT, config_hash=fingerprint.digest(settings), settings=settings, hydra=hydra)
     records.write(job, folder / job_record.FILE)
 
 
@@ -114,7 +114,10 @@ def _made_by_other_code(made: Result) -> str:
 
 def _record_failure(error: Exception, folder: Path) -> None:
     overrides = list(HydraConfig.get().overrides.task)
-    records.write(Failure(error=f"{type(error).__name__}: {error}", overrides=overrides), folder / failure.FILE)
+    records.write(
+        Failure(format=failure.FORMAT, error=f"{type(error).__name__}: {error}", overrides=overrides),
+        folder / failure.FILE,
+    )
     meant_to_be_read = isinstance(error, HymtlError | CompactHydraException)
     log.error("%s: failed. %s", folder.name, error, exc_info=None if meant_to_be_read else error)
 

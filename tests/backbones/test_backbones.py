@@ -6,7 +6,8 @@ from torchvision.models import get_model_weights, resnet18, resnet50
 from torchvision.models import quantization as nets
 
 from hymtl import backbones
-from hymtl.backbones import BACKBONES, cut, hub, pretrained
+from hymtl.backbones import cut, hub, pretrained
+from hymtl.backbones.families import torchvision
 from hymtl.errors import HymtlError
 from hymtl.files.download import DownloadError
 
@@ -21,7 +22,7 @@ def offline(monkeypatch):
     monkeypatch.setattr(hub, "download", refuse)
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+@pytest.mark.parametrize("name", sorted(backbones.every()))
 @torch.no_grad()
 def test_cut_at_any_stage_a_backbone_gives_what_it_gives_whole(name):
     backbone = backbones.get(name)
@@ -39,7 +40,7 @@ def test_cut_at_any_stage_a_backbone_gives_what_it_gives_whole(name):
 
 def test_efficientnet_lite0_equals_timms():
     timm = pytest.importorskip("timm", reason="timm is the independent implementation to compare with")
-    found = backbones.find("efficientnet_lite0", "imagenet")
+    found = pretrained.find("efficientnet_lite0", "imagenet")
     ours = found.backbone.build().eval()
     ours.load_state_dict(found.state_dict())
     theirs = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
@@ -78,7 +79,7 @@ def test_resnet18_equals_torchvisions():
     assert torch.equal(ours(pictures), reference(pictures))
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+@pytest.mark.parametrize("name", sorted(backbones.every()))
 def test_a_backbone_gives_as_many_features_as_it_says(name):
     backbone = backbones.get(name)
     shape = backbone.preprocessing
@@ -86,7 +87,7 @@ def test_a_backbone_gives_as_many_features_as_it_says(name):
     assert backbone.build().eval()(pictures).shape == (1, backbone.features)
 
 
-@pytest.mark.parametrize("name", sorted(set(BACKBONES) - {"efficientnet_lite0", "garment_cnn"}))
+@pytest.mark.parametrize("name", [backbone.name for backbone in torchvision.BACKBONES])
 def test_registered_addresses_are_torchvisions_own(name):
     backbone = backbones.get(name)
     float_urls = {weights.url for weights in get_model_weights(name)}
@@ -106,7 +107,7 @@ def test_the_digest_in_a_hub_files_name_is_what_a_download_is_checked_against(mo
 
 def test_auto_falls_back_and_says_so(offline, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    found = backbones.find("auto", "imagenet")
+    found = pretrained.find("auto", "imagenet")
     assert found.backbone.name == "efficientnet_lite0"
     assert "fell back" in found.fallback and "fell back" in found.record["fallback"]
 
@@ -114,7 +115,7 @@ def test_auto_falls_back_and_says_so(offline, tmp_path, monkeypatch):
 def test_auto_is_resnet18_where_its_weights_are_cached(offline, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "_imagenet_file", lambda backbone: tmp_path / "cached.pth")
     torch.save(resnet18().state_dict(), tmp_path / "cached.pth")
-    found = backbones.find("auto", "imagenet")
+    found = pretrained.find("auto", "imagenet")
     assert (found.backbone.name, found.fallback) == ("resnet18", None)
     assert found.state_dict().keys() == found.backbone.build().state_dict().keys()
 
@@ -122,13 +123,13 @@ def test_auto_is_resnet18_where_its_weights_are_cached(offline, tmp_path, monkey
 def test_a_named_backbone_is_strict(offline, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(HymtlError, match="resnet18 are not on this machine.*backbone=efficientnet_lite0"):
-        backbones.find("resnet18", "imagenet")
+        pretrained.find("resnet18", "imagenet")
 
 
 def test_a_state_dict_from_a_path_is_what_the_network_starts_from(tmp_path):
     reference = resnet18()
     torch.save(reference.state_dict(), tmp_path / "mine.pth")
-    found = backbones.find("resnet18", str(tmp_path / "mine.pth"))
+    found = pretrained.find("resnet18", str(tmp_path / "mine.pth"))
     network = found.backbone.build()
     network.load_state_dict(found.state_dict())
     assert torch.equal(network.layer4[1].conv2.weight, reference.layer4[1].conv2.weight)
@@ -138,14 +139,14 @@ def test_a_state_dict_from_a_path_is_what_the_network_starts_from(tmp_path):
 def test_weights_without_batch_counters_load_as_old_files_do(tmp_path):
     state = {k: v for k, v in resnet18().state_dict().items() if not k.endswith("num_batches_tracked")}
     torch.save(state, tmp_path / "old.pth")
-    found = backbones.find("resnet18", str(tmp_path / "old.pth"))
+    found = pretrained.find("resnet18", str(tmp_path / "old.pth"))
     found.backbone.build().load_state_dict(found.state_dict())
 
 
 def test_weights_of_another_network_are_refused_by_name(tmp_path):
     torch.save(resnet50().state_dict(), tmp_path / "other.pth")
     with pytest.raises(HymtlError, match="other.pth holds no weights of resnet18.*They fit backbone=resnet50"):
-        backbones.find("resnet18", str(tmp_path / "other.pth"))
+        pretrained.find("resnet18", str(tmp_path / "other.pth"))
 
 
 class _Evil:
@@ -158,14 +159,14 @@ def test_what_is_no_state_dict_is_refused_by_name(tmp_path, content):
     file = tmp_path / "bad.pth"
     file.write_bytes(content) if isinstance(content, bytes) else torch.save(content, file)
     with pytest.raises(HymtlError, match="bad.pth"):
-        backbones.find("resnet18", str(file))
+        pretrained.find("resnet18", str(file))
 
 
 def test_a_missing_file_and_an_unknown_name_are_refused(tmp_path):
     with pytest.raises(HymtlError, match="missing.pth: there is no such file"):
-        backbones.find("resnet18", "missing.pth")
+        pretrained.find("resnet18", "missing.pth")
     with pytest.raises(HymtlError, match="Did you mean 'resnet18'"):
-        backbones.find("resnet81", "imagenet")
+        pretrained.find("resnet81", "imagenet")
 
 
 def test_official_int8_weights_are_used_where_they_are_at_hand(tmp_path, monkeypatch):
@@ -180,7 +181,7 @@ def test_official_int8_weights_are_used_where_they_are_at_hand(tmp_path, monkeyp
     torch.save(resnet18().state_dict(), cache / "resnet18-f37072fd.pth")
 
     recipe = strategies.create("quantized")
-    network = recipe.transfer(backbones.find("resnet18", "imagenet"), 2, calibration=[])
+    network = recipe.transfer(pretrained.find("resnet18", "imagenet"), 2, calibration=[])
     assert recipe.spec()["source"] == "official"
     official.fc = torch.nn.Identity()
     pictures = torch.randn(2, 3, 224, 224)

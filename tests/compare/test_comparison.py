@@ -6,13 +6,14 @@ import json
 import pytest
 
 from hymtl import cli
-from hymtl.compare import comparison, grouping, runs
+from hymtl.compare import comparison, grouping
+from hymtl.compare.runs import find
 from hymtl.errors import HymtlError
-from tests.report import runs
+from tests.compare import runs
 
 
 def table_of(folder):
-    found = records.find([folder])
+    found = find([folder])
     (table,) = grouping.tables(found.runs, found.absent)
     return table
 
@@ -80,7 +81,7 @@ def test_other_splits_of_the_same_photos_have_a_table_of_their_own(tmp_path):
     runs.write(tmp_path / "all")
     runs.write(tmp_path / "aside", fold={"folds": None, "fold": None, "test_fraction": 0.2})
     runs.write(tmp_path / "fold", fold={"folds": 2, "fold": 0, "test_fraction": 0.0})
-    found = records.find([tmp_path])
+    found = find([tmp_path])
     titles = sorted(table.title for table in grouping.tables(found.runs))
     assert len(titles) == 3
     assert sum("20% of all set aside for a test" in title for title in titles) == 1
@@ -154,7 +155,7 @@ def test_random_weights_share_a_table_with_pretrained_ones_where_that_is_the_str
     runs.write(tmp_path / "b", "scratch", more=random)
     assert {row.label for row in table_of(tmp_path).rows} == {"strategy=finetune", "strategy=scratch"}
     runs.write(tmp_path / "c", "frozen", more=random)
-    split = [{row.label for row in table.rows} for table in grouping.tables(records.find([tmp_path]).runs)]
+    split = [{row.label for row in table.rows} for table in grouping.tables(find([tmp_path]).runs)]
     assert split == [{"strategy=finetune"}, {"strategy=scratch", "strategy=frozen"}]
 
 
@@ -192,7 +193,7 @@ def test_failed_unfinished_and_broken_runs_are_listed_and_the_rest_goes_on(tmp_p
     said = comparison.compare([tmp_path])
     assert "1 finished run, 1 FAILED, 1 UNFINISHED, 2 UNREADABLE" in said
     assert "FAILED  strategy=qat seed=1: ValueError: lr" in said
-    assert str(broken / "result.json") in said and "strategy is missing" in said
+    assert str(broken / "result.json") in said and "strategy: Field required" in said
     assert table_of(tmp_path).rows[0].notes == ["1 failed"]
     assert [line["status"] for line in lines_of(tmp_path)] == [
         "finished",

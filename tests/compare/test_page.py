@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from hymtl.compare import comparison
-from tests.report import runs
+from tests.compare import runs
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None

@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 
 from hymtl.backbones import get
 from hymtl.data import transforms as T
-from hymtl.data.datamodule import PhotoDataModule
+from hymtl.data.batches import PictureBatches
 from hymtl.data.dataset import EpochSampler
 from hymtl.data.photos import read_folder
 from hymtl.data.sources import find_photos, hymenoptera
@@ -20,7 +20,7 @@ from hymtl.preprocessing import Preprocessing
 
 
 def datamodule(folder, **options):
-    return PhotoDataModule(read_folder(folder), Preprocessing(), **{"batch_size": 5, "workers": 0} | options)
+    return PictureBatches(read_folder(folder), Preprocessing(), **{"batch_size": 5, "workers": 0} | options)
 
 
 def epoch(loader, number=0):
@@ -30,7 +30,7 @@ def epoch(loader, number=0):
 
 
 def test_a_batch_is_normalized_float_with_int64_labels(pictures):
-    batch, labels = next(iter(datamodule(pictures).train_dataloader()))
+    batch, labels = next(iter(datamodule(pictures).loader("train", shuffle=True)))
     assert batch.shape == (5, 3, 224, 224) and batch.dtype == torch.float32
     assert labels.shape == (5,) and labels.dtype == torch.int64
     assert -2.2 < batch.min() < 0 < batch.max() < 2.7  # (0 - mean) / std to (1 - mean) / std
@@ -49,24 +49,27 @@ def test_every_photo_comes_once_an_epoch_in_another_order_each(pictures):
 
 
 def test_augmentation_hangs_on_seed_epoch_and_index_alone(pictures):
-    reference, labels = epoch(datamodule(pictures, seed=1).train_dataloader())
+    reference, labels = epoch(datamodule(pictures, seed=1).loader("train", shuffle=True))
     for options in ({"workers": 2}, {"cache_gb": 0.0}):  # nor on workers, nor on where pictures are kept
-        again, same_labels = epoch(datamodule(pictures, seed=1, **options).train_dataloader())
+        again, same_labels = epoch(datamodule(pictures, seed=1, **options).loader("train", shuffle=True))
         assert torch.equal(reference, again) and torch.equal(labels, same_labels)
     torch.rand(100)  # nor on what else was drawn
-    assert torch.equal(reference, epoch(datamodule(pictures, seed=1).train_dataloader())[0])
-    assert not torch.equal(reference, epoch(datamodule(pictures, seed=2).train_dataloader())[0])
-    assert not torch.equal(reference, epoch(datamodule(pictures, seed=1).train_dataloader(), number=1)[0])
+    assert torch.equal(reference, epoch(datamodule(pictures, seed=1).loader("train", shuffle=True))[0])
+    assert not torch.equal(reference, epoch(datamodule(pictures, seed=2).loader("train", shuffle=True))[0])
+    assert not torch.equal(reference, epoch(datamodule(pictures, seed=1).loader("train", shuffle=True), number=1)[0])
 
 
 def test_workers_that_live_on_learn_of_the_next_epoch(pictures):
-    loader, reference = datamodule(pictures, workers=2).train_dataloader(), datamodule(pictures).train_dataloader()
+    loader, reference = (
+        datamodule(pictures, workers=2).loader("train", shuffle=True),
+        datamodule(pictures).loader("train", shuffle=True),
+    )
     for number in (0, 1):
         assert torch.equal(epoch(loader, number)[0], epoch(reference, number)[0])
 
 
 def test_loading_leaves_the_global_random_state_alone(pictures):
-    loader = datamodule(pictures).train_dataloader()
+    loader = datamodule(pictures).loader("train", shuffle=True)
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -80,8 +83,8 @@ def test_validation_follows_the_weights_preprocessing(pictures):
     """Against PIL: shorter side resized, centre crop, the backbone's own mean and deviation."""
     preprocessing = get("efficientnet_lite0").preprocessing
     photos = read_folder(pictures)
-    module = PhotoDataModule(photos, preprocessing, batch_size=1, workers=0, resize=256)
-    batch, _ = next(iter(module.val_dataloader()))
+    module = PictureBatches(photos, preprocessing, batch_size=1, workers=0, resize=256)
+    batch, _ = next(iter(module.loader("val")))
     with Image.open(photos.splits["val"][0].file) as image:
         scale = 256 / min(image.size)
         # torchvision cuts fractions of the longer side off
@@ -114,7 +117,7 @@ def test_augmentation_draws_what_torchvisions_transforms_draw(augmentation, inte
 
 def test_views_come_around_again_in_another_order(pictures):
     module = datamodule(pictures, views=2)
-    loader = module.train_dataloader()
+    loader = module.loader("train", shuffle=True)
     seen = []
     for number in range(3):
         loader.sampler.set_epoch(number)
@@ -123,20 +126,20 @@ def test_views_come_around_again_in_another_order(pictures):
         seen.append((keys, torch.stack([module.dataset("train")[key][0] for key in sorted(keys)])))
     assert seen[0][0] != seen[2][0] and torch.equal(seen[0][1], seen[2][1])
     assert not torch.equal(seen[0][1], seen[1][1])
-    assert {view for view, _ in module.val_dataloader().sampler} == {0}
+    assert {view for view, _ in module.loader("val").sampler} == {0}
 
 
 def test_pictures_are_kept_as_far_as_memory_goes_and_prepared_once(pictures):
     module = datamodule(pictures, augmentation="random_crop", resize=224, cache_gb=0.005)  # of 7 MB
     decoded = count_decoding(module)
-    module.val_dataloader(), module.train_dataloader()
+    module.loader("val"), module.loader("train", shuffle=True)
     for number in range(2):
-        epoch(module.val_dataloader(), number)
+        epoch(module.loader("val"), number)
     assert decoded["val"] == 12  # they come first, and there is room for them
     plenty = datamodule(pictures, augmentation="random_crop", resize=224)
     decoded = count_decoding(plenty)
     for number in range(2):
-        epoch(plenty.train_dataloader(), number)
+        epoch(plenty.loader("train", shuffle=True), number)
     assert decoded == {"train": 24, "val": 0}
 
 
@@ -158,7 +161,7 @@ def count_decoding(module):
 
 def test_who_stops_reading_early_leaves_no_thread_behind(pictures):
     before = threading.active_count()
-    batches = iter(datamodule(pictures, batch_size=1, cache_gb=0).train_dataloader())
+    batches = iter(datamodule(pictures, batch_size=1, cache_gb=0).loader("train", shuffle=True))
     next(batches)
     assert threading.active_count() > before
     batches.close()
@@ -205,7 +208,7 @@ def test_a_broken_picture_is_named(pictures, tmp_path):
     copy = shutil.copytree(pictures, tmp_path / "copy")
     (copy / "train" / "ants" / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(HymtlError, match="broken.jpg cannot be read as a picture"):
-        datamodule(copy).train_dataloader()
+        datamodule(copy).loader("train", shuffle=True)
 
 
 def test_grey_and_transparent_pictures_become_rgb(pictures, tmp_path):

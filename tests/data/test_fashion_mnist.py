@@ -5,11 +5,12 @@ import struct
 
 import pytest
 import torch
-from hydra.errors import CompactHydraException
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hymtl import experiment
 from hymtl.data.sources import find_photos
+from hymtl.errors import HymtlError
+from tests.conftest import fit
 
 
 def write_idx(folder, count, seed, *, labels=None):
@@ -50,7 +51,7 @@ def test_the_introductions_network_learns_with_both_losses_in_one_chart(config, 
         "trainer.enable_progress_bar=false",
     )  # fmt: skip
     result = experiment.run(cfg)
-    assert result["backbone"]["name"] == "garment_cnn" and result["best"]["val_acc"] > 0.7
+    assert result.backbone.name == "garment_cnn" and result.best.val_acc > 0.7
     events = EventAccumulator(cfg.run_dir).Reload()
     losses = [event.value for event in events.Scalars("val/loss")]
     assert losses[-1] < losses[0]
@@ -67,19 +68,19 @@ def test_the_introductions_network_learns_with_both_losses_in_one_chart(config, 
 def test_files_that_are_not_as_they_must_be_are_an_error_with_the_folders_name(garments, damage):
     root, *_ = garments
     damage(root / "FashionMNIST" / "raw")
-    with pytest.raises(CompactHydraException, match=str(root)):
+    with pytest.raises(HymtlError, match=str(root)):
         find_photos("fashion_mnist", str(root))
 
 
 def test_colour_networks_take_grey_pictures_and_the_other_way_round(config, garments, pictures):
     from hymtl.backbones import get
-    from hymtl.data.datamodule import PhotoDataModule
+    from hymtl.data.batches import PictureBatches
 
     root, *_ = garments
-    colour = PhotoDataModule(find_photos("fashion_mnist", str(root)), get("resnet18").preprocessing, workers=0)
-    assert next(iter(colour.val_dataloader()))[0].shape[1:] == (3, 224, 224)
-    grey = PhotoDataModule(find_photos("folder", str(pictures)), get("garment_cnn").preprocessing, workers=0, resize=28)
-    assert next(iter(grey.val_dataloader()))[0].shape == (12, 1, 28, 28)
+    colour = PictureBatches(find_photos("fashion_mnist", str(root)), get("resnet18").preprocessing, workers=0)
+    assert next(iter(colour.loader("val")))[0].shape[1:] == (3, 224, 224)
+    grey = PictureBatches(find_photos("folder", str(pictures)), get("garment_cnn").preprocessing, workers=0, resize=28)
+    assert next(iter(grey.loader("val")))[0].shape == (12, 1, 28, 28)
 
 
 def test_compressed_files_are_unpacked(garments):
@@ -94,5 +95,5 @@ def test_compressed_files_are_unpacked(garments):
 def test_quantizing_what_cannot_be_quantized_is_refused(config, garments):
     root, *_ = garments
     cfg = config("strategy=qat", "backbone=garment_cnn", "data=fashion_mnist", f"data.root={root}", "data.resize=28")
-    with pytest.raises(CompactHydraException, match="backbone=garment_cnn cannot be quantized"):
-        experiment.fit(cfg)
+    with pytest.raises(HymtlError, match="backbone=garment_cnn cannot be quantized"):
+        fit(cfg)

@@ -1,4 +1,4 @@
-"""find() and fetch() of the hymenoptera photos, with archives made here and served by this machine."""
+"""locate() and fetch() of the hymenoptera photos, with archives made here and served by this machine."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hymtl.data import hymenoptera
+from hymtl.data.sources import hymenoptera
 from hymtl.data.sources.hymenoptera import FOLDER, LAYOUT, fetch, locate
 from hymtl.errors import HymtlError
 from hymtl.files import home
@@ -23,7 +23,7 @@ from hymtl.files.download import DownloadError
 ROOT = Path(__file__).resolve().parents[2]
 FETCH_KILLED_BEFORE_THE_LAST_STEP = """
 import os, signal
-from hymtl.data import hymenoptera
+from hymtl.data.sources import hymenoptera
 os.rename = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
 hymenoptera.fetch()
 """
@@ -79,9 +79,9 @@ def archive(tmp_path):
 @pytest.fixture
 def real_photos():
     assets = os.environ.get("HYMTL_TEST_ASSETS")
-    if not assets or find(Path(assets)) is None:
+    if not assets or locate(Path(assets)) is None:
         pytest.skip("HYMTL_TEST_ASSETS names no folder that holds hymenoptera_data/")
-    return find(Path(assets))
+    return locate(Path(assets))
 
 
 def serve(server, archive: Path) -> dict[str, str]:
@@ -124,31 +124,31 @@ def test_home_is_a_cache_folder_otherwise(monkeypatch, tmp_path):
 
 
 def test_find_below_home(chosen_home):
-    assert find(None) is None
+    assert locate(None) is None
     lay_out(chosen_home / FOLDER)
-    assert find(None) == chosen_home / FOLDER
+    assert locate(None) == chosen_home / FOLDER
 
 
 def test_find_with_a_root(tmp_path, chosen_home):
     lay_out(chosen_home / FOLDER)
-    assert find(tmp_path) is None  # the home is not a substitute for a root that was asked for
+    assert locate(tmp_path) is None  # the home is not a substitute for a root that was asked for
     photos = lay_out(tmp_path / FOLDER)
-    assert find(tmp_path) == photos
-    assert find(photos) == photos
+    assert locate(tmp_path) == photos
+    assert locate(photos) == photos
 
 
 @pytest.mark.parametrize("lacking", LAYOUT)
 def test_find_wants_every_folder(tmp_path, lacking):
     photos = lay_out(tmp_path / FOLDER)
     (photos / lacking).rmdir()
-    assert find(tmp_path) is None
+    assert locate(tmp_path) is None
     (photos / lacking).write_bytes(b"a file is not a folder")
-    assert find(tmp_path) is None
+    assert locate(tmp_path) is None
 
 
 def test_fetch_puts_the_photos_in_home(server, archive, chosen_home):
     photos = fetch(**serve(server, archive))
-    assert photos == chosen_home / FOLDER == find(None)
+    assert photos == chosen_home / FOLDER == locate(None)
     assert len(files_below(photos)) == 8
     with zipfile.ZipFile(archive) as reader:
         assert files_below(chosen_home / FOLDER) == {
@@ -262,7 +262,7 @@ def refused_without_a_trace(server, archive, tmp_path, chosen_home, named: str) 
     assert leftovers(chosen_home) == []
     after = {p for p in everything_below(tmp_path) if p.suffix != ".lock"}
     assert after - before == {chosen_home.parent, chosen_home}
-    assert find(None) is None
+    assert locate(None) is None
 
 
 @pytest.mark.parametrize("lacking", LAYOUT)
@@ -312,7 +312,7 @@ def test_killed_while_unpacking_then_completed(server, archive, chosen_home):
         env=os.environ | mirror | {"PYTHONPATH": str(ROOT)},
     )
     assert killed.returncode == -signal.SIGKILL
-    assert find(None) is None
+    assert locate(None) is None
     assert any(name.endswith(".tmp") for name in leftovers(chosen_home))  # the kill came midway
 
     assert fetch(**good) == chosen_home / FOLDER

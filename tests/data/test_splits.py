@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from hymtl import experiment
-from hymtl.data.datamodule import PhotoDataModule
+from hymtl.data.batches import PictureBatches
 from hymtl.data.photos import Photo, PhotoFolder, read_folder
 from hymtl.data.splits import arrange
 from hymtl.errors import HymtlError
 from hymtl.preprocessing import Preprocessing
+from tests.conftest import prepare
 
 
 def folder(train=(123, 121), val=(70, 83), **more):
@@ -109,7 +109,7 @@ def test_too_few_photos(options, message):
 )
 def test_settings_out_of_range(config, pictures, overrides, message):
     with pytest.raises(HymtlError, match=message):
-        experiment.prepare(config("data=folder", f"data.root={pictures}", *overrides))
+        prepare(config("data=folder", f"data.root={pictures}", *overrides))
 
 
 def test_neither_seed_nor_strategy_moves_a_photo(config, pictures):
@@ -119,15 +119,15 @@ def test_neither_seed_nor_strategy_moves_a_photo(config, pictures):
             *words, "data=folder", f"data.root={pictures}", "backbone=garment_cnn", "data.resize=28",
             "data.folds=3", "data.fold=1", "data.test_fraction=0.2", "trainer.accelerator=cpu",
         )  # fmt: skip
-        found.append(experiment.prepare(cfg)[1].photos)
+        found.append(prepare(cfg)[1].pictures.photos)
     assert found[0].splits == found[1].splits
     assert found[0].digest == read_folder(pictures).digest  # the photos are the same, whoever they are for
 
 
 def test_nothing_calibrates_on_test_photos(pictures):
     arranged = arrange(read_folder(pictures), folds=3, fold=0, test_fraction=0.2)
-    reference = list(PhotoDataModule(arranged, Preprocessing(), workers=0).calibration_batches())
+    reference = list(PictureBatches(arranged, Preprocessing(), workers=0).calibration_batches())
     train = replace(arranged, splits={"train": arranged.splits["train"]})
-    alone = list(PhotoDataModule(train, Preprocessing(), workers=0).calibration_batches())
+    alone = list(PictureBatches(train, Preprocessing(), workers=0).calibration_batches())
     assert all(torch.equal(a, b) for a, b in zip(reference, alone, strict=True))
     assert sum(map(len, alone)) == len(arranged.splits["train"])

@@ -14,6 +14,7 @@ import torch
 import hymtl
 from hymtl.deploy import artifact
 from hymtl.errors import HymtlError
+from hymtl.records import description
 
 FILES = ("artifact.json", "weights.pt", "SHA256SUMS")
 
@@ -87,10 +88,10 @@ def test_a_missing_or_shortened_file_is_named(copied, name):
 
 def test_newer_and_older_formats_are_told_apart(copied):
     folder = copied("frozen")
-    rewrite(folder, format=artifact.FORMAT + 1)
+    rewrite(folder, format=description.FORMAT + 1)
     with pytest.raises(HymtlError, match="Upgrade hymtl"):
         artifact.load(folder)
-    rewrite(folder, format=artifact.FORMAT - 1)
+    rewrite(folder, format=description.FORMAT - 1)
     with pytest.raises(HymtlError, match="Run the experiment anew"):
         artifact.load(folder)
 
@@ -109,7 +110,7 @@ def test_an_engine_that_this_machine_lacks_is_named(copied):
     folder = copied("ptq")
     strategy = json.loads((folder / "artifact.json").read_text())["strategy"]
     rewrite(folder, strategy=strategy | {"engine": "xnnpack2"})
-    with pytest.raises(HymtlError, match="ptq for the engine xnnpack2, could not be found here.*onednn"):
+    with pytest.raises(HymtlError, match="ptq for the engine xnnpack2, which could not be found here.*onednn"):
         artifact.load(folder)
 
 

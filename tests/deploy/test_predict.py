@@ -8,9 +8,10 @@ from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 import hymtl
-from hymtl import cli, predictions
+from hymtl import cli
 from hymtl.data import transforms
 from hymtl.errors import HymtlError
+from hymtl.records import predictions
 
 
 @pytest.fixture

@@ -29,9 +29,9 @@ def test_on_drawn_pictures(config, many_pictures, strategy):
         config, f"strategy={strategy}", "epochs=3", "data=folder", f"data.root={many_pictures}",
         "backbone=efficientnet_lite0",
     )  # fmt: skip
-    assert result["best"]["val_acc"] >= 0.75
-    if result["int8"]:
-        assert result["int8"]["val_acc"] >= 0.75
+    assert result.best.val_acc >= 0.75
+    if result.int8:
+        assert result.int8.val_acc >= 0.75
 
 
 def test_quantized_on_the_photos(config, photos, resnet18_weights):
@@ -39,7 +39,7 @@ def test_quantized_on_the_photos(config, photos, resnet18_weights):
         config, "strategy=quantized", "epochs=2", "data=hymenoptera", f"data.root={photos}", "backbone=resnet18",
         f"backbone.weights={resnet18_weights}",
     )  # fmt: skip
-    assert result["int8"]["val_acc"] >= 0.90
+    assert result.int8.val_acc >= 0.90
 
 
 @pytest.mark.slow
@@ -51,6 +51,6 @@ def test_five_epochs_on_the_photos(config, photos, resnet18_weights, strategy, b
         config, f"strategy={strategy}", "epochs=5", "data=hymenoptera", f"data.root={photos}", f"backbone={backbone}",
         weights,
     )  # fmt: skip
-    assert result["best"]["val_acc"] >= 0.90
-    if result["int8"]:
-        assert result["int8"]["val_acc"] >= 0.90
+    assert result.best.val_acc >= 0.90
+    if result.int8:
+        assert result.int8.val_acc >= 0.90

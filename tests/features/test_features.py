@@ -11,9 +11,10 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from hymtl import backbones, experiment, strategies
-from hymtl.backbones import Pretrained
-from hymtl.data.datamodule import PhotoDataModule
+from hymtl import backbones, strategies
+from hymtl.backbones.pretrained import Pretrained
+from hymtl.callbacks.convert_best import ConvertBest
+from hymtl.data.batches import PictureBatches
 from hymtl.data.photos import read_folder
 from hymtl.errors import HymtlError
 from hymtl.features.batches import FeatureBatches, _identity
@@ -21,7 +22,7 @@ from hymtl.features.store import FeatureStore
 from hymtl.module import TransferModule
 from hymtl.preprocessing import Preprocessing
 from hymtl.quantization import eager
-from tests.conftest import EPOCHS, settings
+from tests.conftest import EPOCHS, prepare, settings
 
 SMALL = Preprocessing(size=32)
 CPU = torch.device("cpu")
@@ -56,14 +57,16 @@ def small(strategy, pictures, *overrides):
     return [
         f"strategy={strategy}", "data=folder", f"data.root={pictures}", "backbone=garment_cnn", "data.resize=28",
         "epochs=3", "data.workers=0", "data.batch_size=5", "trainer.enable_progress_bar=false",
-        "~callbacks.convert", "~callbacks.pictures", "~callbacks.best", *overrides,
+        "~callbacks.pictures", *overrides,
     ]  # fmt: skip
 
 
 def fit(cfg):
     """Losses and accuracies of each epoch, the pictures that the backbone saw, and the fitted module."""
-    module, data, trainer = experiment.prepare(cfg)
+    module, data, trainer = prepare(cfg)
     losses = Losses()
+    # Without conversion, which looks at pictures once more.
+    trainer.callbacks[:] = [callback for callback in trainer.callbacks if not isinstance(callback, ConvertBest)]
     trainer.callbacks.append(losses)
     with pytest.MonkeyPatch.context() as patch:
         seen = Seen(patch, module)
@@ -75,7 +78,7 @@ def fit(cfg):
 def test_training_on_features_is_training_on_pictures(config, pictures, strategy, caplog):
     """Same photos, augmentation, order and dropout; every view of a photo goes through what is fixed once."""
     caplog.set_level(logging.INFO)
-    bare = ["~callbacks.convert", "~callbacks.pictures", "~callbacks.best", "data.batch_size=5"]
+    bare = ["~callbacks.pictures", "data.batch_size=5"]
     slow, slowly_seen, expected = fit(config(*settings(strategy, pictures, *bare, "~callbacks.features")))
     fast, seen, module = fit(config(*settings(strategy, pictures, *bare)))
     whole = 0 if strategy == "partial" else EPOCHS * 24 + 12  # partial: none through the whole of it
@@ -101,15 +104,15 @@ def test_another_learning_rate_finds_the_features_of_the_first(config, pictures,
     assert (seen, none) == (3 * 24 + 12, 0)
     assert "of 4 views computed, of 0 found" in caplog.text and "of 0 views computed, of 4 found" in caplog.text
     assert again != first
-    assert module.trainer.datamodule._datasets == {}  # no photo was decoded
+    assert module.trainer.datamodule.pictures._datasets == {}  # no photo was decoded
     assert len(list((tmp_path / "home" / "features").iterdir())) == 4
     assert fit(config(*small("frozen", pictures, "data.features_gb=0")))[0] == first  # kept or not
 
 
 def test_after_fitting_batches_are_pictures_again(fitted):
     run = fitted("frozen")
-    assert run.data.features is None
-    assert next(iter(run.data.train_dataloader()))[0].ndim == 4
+    assert run.data.batches is run.data.pictures
+    assert next(iter(run.data.batches.loader("train", shuffle=True)))[0].ndim == 4
     tested = run.trainer.test(run.module, run.data, ckpt_path="best", verbose=False)[0]
     assert tested["test/acc"] == pytest.approx(run.result["best"]["val_acc"])
     assert tested["test/loss"] == pytest.approx(run.result["best"]["val_loss"], rel=1e-4)
@@ -117,17 +120,17 @@ def test_after_fitting_batches_are_pictures_again(fitted):
 
 
 def test_a_run_that_breaks_leaves_the_data_as_it_was(config, pictures):
-    module, data, trainer = experiment.prepare(config(*small("frozen", pictures)))
+    module, data, trainer = prepare(config(*small("frozen", pictures)))
 
     class Breaks(pl.Callback):
         def on_train_epoch_end(self, trainer, pl_module):
-            assert data.features is not None
+            assert data.batches is not data.pictures
             raise RuntimeError("broken")
 
     trainer.callbacks.append(Breaks())
     with pytest.raises(RuntimeError, match="broken"):
         trainer.fit(module, data)
-    assert data.features is None
+    assert data.batches is data.pictures
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_a_run_that_breaks_leaves_the_data_as_it_was(config, pictures):
 def test_who_cannot_use_features_trains_on_pictures(config, pictures, strategy, overrides, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     _, _, module = fit(config(*small(strategy, pictures, *overrides)))
-    assert module.trainer.datamodule._datasets.keys() == {"train", "val"}
+    assert module.trainer.datamodule.pictures._datasets.keys() == {"train", "val"}
     assert not (tmp_path / "home").exists()
     assert ("more than data.cache_gb=1e-06" in caplog.text) == ("data.cache_gb=1e-6" in overrides)
 
@@ -160,7 +163,7 @@ def test_views_come_around_again(config, pictures):
 @pytest.mark.parametrize("views", ["0", "many", "1.5"])
 def test_a_bad_number_of_views_is_named(config, pictures, views):
     with pytest.raises(HymtlError, match=f"strategy.views={views}"):
-        experiment.prepare(config(*small("frozen", pictures, f"strategy.views={views}")))
+        prepare(config(*small("frozen", pictures, f"strategy.views={views}")))
 
 
 class FirstPart(nn.Module):
@@ -184,7 +187,7 @@ class Backbone(FirstPart):
 
 def data(folder, preprocessing=SMALL, **options):
     options = {"batch_size": 5, "workers": 0, "resize": 40, "augmentation": "random_crop"} | options
-    return PhotoDataModule(read_folder(folder), preprocessing, **options)
+    return PictureBatches(read_folder(folder), preprocessing, **options)
 
 
 @pytest.fixture
@@ -193,7 +196,7 @@ def store(tmp_path):
 
 
 def features(backbone, module, store):
-    return Features(backbone.eval(), module, CPU, store)
+    return FeatureBatches(backbone.eval(), module, CPU, store)
 
 
 def seen(backbone, module, store, split="train"):
@@ -205,7 +208,7 @@ def seen(backbone, module, store, split="train"):
 def test_batches_are_the_loaders_own_as_features(pictures, store):
     backbone, module = Backbone(), data(pictures)
     loader = features(backbone, module, store).loader("train", shuffle=True)
-    reference = module.pictures("train", shuffle=True)
+    reference = module.loader("train", shuffle=True)
     for epoch in range(2):
         loader.sampler.set_epoch(epoch)
         reference.sampler.set_epoch(epoch)
@@ -265,7 +268,7 @@ def test_an_int8_backbone_is_told_by_its_scales(pictures):
     def identity(brightness):
         torch.manual_seed(0)
         body = backbones.get("efficientnet_lite0").build()
-        return _identity(quantization.post_training(body, "onednn", [brightness * torch.ones(2, 3, 32, 32)]))
+        return _identity(eager.post_training(body, "onednn", [brightness * torch.ones(2, 3, 32, 32)]))
 
     assert identity(1.0) == identity(1.0) != identity(1.1)
 

@@ -20,8 +20,9 @@ from torch import nn
 from torch.ao import quantization as ao
 from torchvision.models import resnet18
 
-from hymtl import backbones, experiment, strategies
+from hymtl import backbones, strategies
 from hymtl.deploy import artifact
+from tests.conftest import prepare
 from tests.parity import reference
 
 EPOCHS = 2
@@ -72,8 +73,8 @@ def test_a_tutorial_experiment_is_the_tutorial(config, pictures, weights, strate
         f"experiment=tutorial/{strategy}", "data=folder", f"data.root={pictures}", f"backbone.weights={weights}",
         f"epochs={EPOCHS}", "scheduler.step_size=1", "trainer.enable_progress_bar=false", "data.workers=0",
     )  # fmt: skip
-    module, datamodule, trainer = experiment.prepare(cfg)
-    assert datamodule.batch_size == recipe["batch_size"]
+    module, datamodule, trainer = prepare(cfg)
+    assert datamodule.pictures.batch_size == recipe["batch_size"]
 
     network = reference_network(strategy, weights, 2, module.network)
     network.to(memory_format=torch.channels_last)  # the order in memory decides how sums round

@@ -8,10 +8,9 @@ import torch
 from PIL import Image, ImageOps
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from hymtl import experiment
+from hymtl import experiment, strategies
 from hymtl.deploy import artifact
 from hymtl.pictures import figures
-from hymtl.strategies import STRATEGIES
 
 PICTURES = {"batch", "predictions", "mistakes", "confusion", "curves"}
 
@@ -34,7 +33,7 @@ def three_classes(tmp_path_factory, pictures):
 
 # Those that differ in nothing else from others here: in the slow suite.
 ALIKE = ("scratch", "gradual", "partial")
-CASES = [pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name for name in STRATEGIES]
+CASES = [pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name for name in strategies.names()]
 
 
 @pytest.mark.parametrize("strategy", CASES)
@@ -45,11 +44,11 @@ def test_three_classes_and_their_pictures(config, three_classes, strategy):
     )  # fmt: skip
     result = experiment.run(cfg)
     folder = Path(cfg.run_dir)
-    assert result["dataset"]["classes"] == ["ants", "bees", "negatives"]
+    assert result.dataset.classes == ["ants", "bees", "negatives"]
     loaded = artifact.load(folder / "artifact")
     assert loaded.classes == ["ants", "bees", "negatives"]
     assert loaded.network(torch.zeros(1, 3, 224, 224)).shape == (1, 3)
-    expected = PICTURES | ({"int8_cost"} if result["int8"] else set())
+    expected = PICTURES | ({"int8_cost"} if result.int8 else set())
     for name in expected:
         with Image.open(folder / "pictures" / f"{name}.png") as image:
             assert min(image.size) > 200

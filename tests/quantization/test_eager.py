@@ -9,9 +9,10 @@ from torch.ao import quantization as ao
 from torch.nn import functional as F
 
 from hymtl import backbones
+from hymtl.backbones import fusing, pretrained
 from hymtl.backbones.families.efficientnet_lite import ConvNorm
 from hymtl.data import transforms
-from hymtl.data.datamodule import PhotoDataModule
+from hymtl.data.batches import PictureBatches
 from hymtl.data.sources import find_photos
 from hymtl.deploy import evaluation
 from hymtl.deploy.fidelity import cost, worst_layers
@@ -46,7 +47,7 @@ def test_bias_correction_gives_each_channel_its_mean_back_and_changes_nothing_el
 
 
 def test_the_histogram_of_channels_last_activations_is_torchs():
-    ours, theirs = quantization.HistogramObserver(), ao.HistogramObserver()
+    ours, theirs = eager.HistogramObserver(), ao.HistogramObserver()
     for size in (1, 3, 2):  # the range grows, then holds
         activations = (torch.randn(4, 8, 9, 9) * size).contiguous(memory_format=torch.channels_last)
         assert ours(activations) is activations
@@ -65,10 +66,10 @@ def test_depthwise_sums_do_not_overflow(engine):
 
     block = ConvNorm(128, 128, kernel=3, groups=128, activate=False)
     nn.init.constant_(block.conv.weight, 0.5)
-    network = Depthwise(quantization.QuantStub(), block, quantization.DeQuantStub()).eval()
+    network = Depthwise(fusing.QuantStub(), block, fusing.DeQuantStub()).eval()
     pictures = torch.full((2, 128, 8, 8), 1.0)
     expected = network(pictures)
-    int8 = quantization.post_training(network, engine, [pictures])
+    int8 = eager.post_training(network, engine, [pictures])
     assert (int8(pictures) - expected).abs().max() < 0.05 * expected.max()
 
 
@@ -85,19 +86,17 @@ CASES = [
 @pytest.mark.parametrize(("backbone", "engine"), CASES)
 def test_int8_features_stay_close_to_float(backbone, engine, photos, resnet18_weights):
     """Cosine at least 0.99 on validation photos, calibrated on training photos only."""
-    pretrained = backbones.find(backbone, "imagenet" if backbone == "efficientnet_lite0" else str(resnet18_weights))
-    data = PhotoDataModule(
-        find_photos("folder", str(photos)), pretrained.backbone.preprocessing, batch_size=16, workers=0
-    )
+    found = pretrained.find(backbone, "imagenet" if backbone == "efficientnet_lite0" else str(resnet18_weights))
+    data = PictureBatches(find_photos("folder", str(photos)), found.backbone.preprocessing, batch_size=16, workers=0)
     calibration = list(data.calibration_batches())
     validation = data.dataset("val")
-    body = pretrained.backbone.build()
-    body.load_state_dict(pretrained.state_dict())
+    body = found.backbone.build()
+    body.load_state_dict(found.state_dict())
     chosen = torch.stack([validation[0, index][0] for index in range(0, len(validation), 10)])
-    pictures = transforms.normalize(chosen, pretrained.backbone.preprocessing)
+    pictures = transforms.normalize(chosen, found.backbone.preprocessing)
     with torch.no_grad():
         expected = body.eval()(pictures)
-        int8 = quantization.post_training(copy.deepcopy(body), engine, calibration)
+        int8 = eager.post_training(copy.deepcopy(body), engine, calibration)
         assert F.cosine_similarity(int8(pictures), expected).mean() >= 0.99
 
 
@@ -105,7 +104,7 @@ def test_int8_features_stay_close_to_float(backbone, engine, photos, resnet18_we
 def test_padding_int8_is_torchs_own_to_the_bit(memory):
     x = torch.quantize_per_tensor(torch.randn(2, 5, 7, 6), 0.02, 113, torch.quint8).contiguous(memory_format=memory)
     for activations in (x, x[1:, :, 2:]):  # a part of a tensor too
-        padded, expected = quantization.pad(activations, (0, 1, 2, 1)), F.pad(activations, (0, 1, 2, 1))
+        padded, expected = fusing.pad(activations, (0, 1, 2, 1)), F.pad(activations, (0, 1, 2, 1))
         assert torch.equal(padded.int_repr(), expected.int_repr())
         assert (padded.q_scale(), padded.q_zero_point()) == (expected.q_scale(), expected.q_zero_point())
 
@@ -126,8 +125,8 @@ def test_the_cost_counts_flips_each_way():
 def test_the_noisiest_layer_is_the_one_that_was_spoiled():
     body = backbones.get("resnet18").build()
     pictures = torch.rand(2, 3, 64, 64)
-    reference = quantization.fused(body)
-    int8 = quantization.post_training(body, "onednn", [pictures])
+    reference = eager.fused(body)
+    int8 = eager.post_training(body, "onednn", [pictures])
     assert {layer["sqnr_db"] > 10 for layer in worst_layers(reference, int8, pictures)} == {True}
     reference.layer3[0].conv2.bias.data += 100
     assert worst_layers(reference, int8, pictures)[0]["layer"] == "layer3.0.conv2"

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from hymtl import backbones, strategies
-from hymtl.backbones import Pretrained
-from hymtl.data.datamodule import PhotoDataModule
+from hymtl.backbones import pretrained
+from hymtl.backbones.pretrained import Pretrained
+from hymtl.data.batches import PictureBatches
 from hymtl.data.photos import read_folder
 from hymtl.deploy import artifact
 from hymtl.errors import HymtlError
@@ -65,11 +66,11 @@ def test_a_seed_gives_quantized_the_same_head_whatever_the_quantizer(torchao):
     assert torch.equal(*heads)
 
 
-def test_an_exported_graph_sees_pictures_of_the_size_that_every_backbone_has(torchao):
-    from hymtl.quantization.pt2e import PICTURE
-
-    quantizable = [backbone.preprocessing for backbone in backbones.BACKBONES.values() if backbone.quantizable]
-    assert {(p.channels, p.size, p.size) for p in quantizable} == {PICTURE}
+def test_pictures_of_another_size_than_the_exported_graphs_are_refused(torchao):
+    weights = Pretrained(backbones.get("garment_cnn"), "random", None)
+    with pytest.raises(HymtlError, match="backbone=garment_cnn cannot be quantized with strategy.quantizer=pt2e"):
+        strategies.create("qat", quantizer="pt2e").check(weights)
+    strategies.create("qat", quantizer="pt2e").check(Pretrained(backbones.get("resnet18"), "random", None))
 
 
 def features(body: nn.Module, batches) -> torch.Tensor:
@@ -87,19 +88,17 @@ def fit(head: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> None:
 
 @pytest.mark.slow
 def test_a_head_learns_on_pt2e_features_what_it_learns_on_eager_ones(torchao, pictures):
-    pretrained = backbones.find("efficientnet_lite0", "imagenet")
-    data = PhotoDataModule(
-        read_folder(pictures), pretrained.backbone.preprocessing, batch_size=12, resize=224, workers=0
-    )
-    train, val = list(data.train_dataloader()), list(data.val_dataloader())
-    exact = pretrained.backbone.build().eval()
-    exact.load_state_dict(pretrained.state_dict())
+    found = pretrained.find("efficientnet_lite0", "imagenet")
+    data = PictureBatches(read_folder(pictures), found.backbone.preprocessing, batch_size=12, resize=224, workers=0)
+    train, val = list(data.loader("train", shuffle=True)), list(data.loader("val"))
+    exact = found.backbone.build().eval()
+    exact.load_state_dict(found.state_dict())
     exact = features(exact, val)
     logits, accuracy = {}, {}
     for quantizer, engine in (("eager", "auto"), ("pt2e", "reference")):
         torch.manual_seed(0)  # of the head's weights and its dropout
         recipe = strategies.create("quantized", quantizer=quantizer, engine=engine, source="calibrated")
-        network = recipe.transfer(pretrained, 2, [images for images, _ in train])
+        network = recipe.transfer(found, 2, [images for images, _ in train])
         fit(network.head, features(network.backbone, train), torch.cat([labels for _, labels in train]))
         int8 = features(network.backbone, val)
         assert nn.functional.cosine_similarity(int8, exact).mean() > 0.97
@@ -182,20 +181,20 @@ def test_qat_folds_a_batch_norm_of_another_eps_and_holds_it_in_eval_mode(torchao
         def __init__(self):
             super().__init__(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8, eps=0.5), nn.ReLU6(), nn.Flatten())
 
-    from hymtl import quantization_pt2e
+    from hymtl.quantization import pt2e
 
     body = Small()
     nn.init.constant_(body[1].running_var, 0.1)  # so that eps counts
-    prepared = quantization_pt2e.prepare_qat(copy.deepcopy(body), "reference", reduce_range=False)
+    prepared = pt2e.prepare_qat(copy.deepcopy(body), "reference", reduce_range=False)
     prepared.train()
     prepared.batch_norms.eval()  # as strategy.batch_norm=eval has it
     pictures = torch.randn(2, 3, 224, 224)
     before = snapshot(prepared)
-    with quantization_pt2e.observing(prepared):
+    with pt2e.observing(prepared):
         prepared(pictures)
     assert not [name for name in changed(before, prepared.state_dict()) if "running_" in name]
     fake = prepared.eval()(pictures)
     exact = body.eval()(pictures)
     step = 6 / 255
     assert (fake - exact).abs().max() < 4 * step
-    assert (quantization_pt2e.convert(prepared, "reference")(pictures) - fake).abs().mean() < 0.1 * step
+    assert (pt2e.convert(prepared, "reference")(pictures) - fake).abs().mean() < 0.1 * step

@@ -8,7 +8,7 @@ from torch import nn
 from torch.ao.nn import quantized as int8
 
 from hymtl import backbones, strategies
-from hymtl.backbones import Pretrained
+from hymtl.backbones.pretrained import Pretrained
 from hymtl.network import Activations
 
 BACKBONES = ("resnet18", "efficientnet_lite0")
@@ -182,7 +182,7 @@ def test_partial_trains_the_head_and_the_last_stages(backbone, stages, prefixes)
     assert all(torch.equal(value, buffers[name]) for name, value in frozen.items())
 
 
-@pytest.mark.parametrize("name", sorted(backbones.BACKBONES))
+@pytest.mark.parametrize("name", sorted(backbones.every()))
 def test_the_stages_of_a_backbone_are_all_of_it_in_order_and_once(name):
     backbone = backbones.get(name)
     network = backbone.build()
@@ -238,7 +238,7 @@ def test_scratch_trains_everything_and_refuses_pretrained_weights(tmp_path):
     assert trainable(network) == {name for name, _ in network.named_parameters()}
     pretrained = Pretrained(backbones.get("resnet18"), "imagenet", tmp_path / "weights.pth")
     with pytest.raises(Exception, match="strategy=scratch starts from random weights"):
-        strategies.create("scratch").transfer(pretrained, 2, [])
+        strategies.create("scratch").check(pretrained)
 
 
 def test_errors_name_the_thing_and_a_remedy():

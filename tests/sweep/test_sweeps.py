@@ -14,15 +14,17 @@ import torch
 
 from hymtl import experiment, fingerprint
 from hymtl.backbones import get
-from hymtl.callbacks import RandomState
+from hymtl.callbacks.random_state import RandomState
 from hymtl.compare import comparison
-from hymtl.data.datamodule import PhotoDataModule
+from hymtl.data.batches import PictureBatches
 from hymtl.data.photos import read_folder
 from hymtl.data.splits import arrange
 from hymtl.deploy import artifact, evaluation
+from hymtl.files import write_whole
+from hymtl.records.job import Job
 from hymtl.sweep import job
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 EPOCHS = 3
 SMALL = [
     "strategy=scratch", "backbone=garment_cnn", "data=folder", "data.resize=28", f"epochs={EPOCHS}", "data.workers=0",
@@ -33,7 +35,7 @@ import os, runpy, signal, sys
 from hymtl.module import TransferModule
 
 def die(self):
-    if self.trainer.datamodule.seed == 1 and self.current_epoch == 2:
+    if self.trainer.datamodule.pictures.seed == 1 and self.current_epoch == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
 TransferModule.on_train_epoch_end = die
@@ -79,7 +81,7 @@ def repeatable(folder):
     del result["seconds"]
     state = torch.load(folder / "artifact" / "weights.pt", weights_only=True)
     weights = {name: tensor.tolist() for name, tensor in state.items()}
-    return result, events.history(folder), (folder / "predictions.csv").read_text(), weights
+    return result, (folder / "predictions.csv").read_text(), weights
 
 
 def of_seed(folder, seed):
@@ -191,8 +193,8 @@ def test_folds_predict_every_photo_once_and_the_test_part_is_scored(sweep, pictu
         photos = arrange(whole, folds=2, fold=fold, test_fraction=0.25)
         with (folder / "predictions.csv").open() as file:
             predicted += [row["photo"] for row in csv.DictReader(file)]
-        data = PhotoDataModule(photos, get("garment_cnn").preprocessing, resize=28, workers=0)
-        score = evaluation.score(artifact.load(folder / "artifact").network, data.test_dataloader())
+        data = PictureBatches(photos, get("garment_cnn").preprocessing, resize=28, workers=0)
+        score = evaluation.score(artifact.load(folder / "artifact").network, data.loader("test"))
         assert result["test"]["acc"] == pytest.approx(score.accuracy)
         assert result["test"]["loss"] == pytest.approx(score.loss)
         assert result["test"]["photos"] == len(photos.splits["test"]) == len(score.labels)
@@ -217,12 +219,12 @@ def test_a_record_is_whole_or_not_there(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     file = tmp_path / "result.json"
-    results.write_whole(file, "old")
+    write_whole(file, "old")
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="no space left"):
-        results.write_whole(file, "new")
+        write_whole(file, "new")
     assert file.read_text() == "old"
-    assert job._read(tmp_path / "missing.json") is None
+    assert job._read(Job, tmp_path / "missing.json") is None
 
 
 def test_a_search_keeps_what_it_found_and_goes_on(sweep, tmp_path):
@@ -241,8 +243,7 @@ def test_a_search_without_its_extra_names_it(sweep):
     assert code == 1 and 'pip install -e ".[search]"' in said and "Traceback" not in said
 
 
-def test_a_resumed_run_draws_the_dropout_it_would_have_drawn(config):
-    assert config().callbacks.random._target_ == "hymtl.callbacks.RandomState"
+def test_a_resumed_run_draws_the_dropout_it_would_have_drawn():
     state = RandomState().state_dict()
     expected = torch.rand(3)
     resumed = RandomState()

@@ -4,6 +4,7 @@ Those that torchvision has in a variant that int8 can fuse are taken in that one
 """
 
 from functools import partial
+from itertools import pairwise
 
 from torch import nn
 from torchvision import models
@@ -18,7 +19,7 @@ Stages = tuple[tuple[str, ...], ...]
 
 def _numbered(prefix: str, *bounds: int) -> Stages:
     """Stages of a Sequential: its children ``bounds[i]`` up to, but not including, ``bounds[i + 1]``."""
-    return tuple(tuple(f"{prefix}.{n}" for n in range(a, b)) for a, b in zip(bounds, bounds[1:], strict=False))
+    return tuple(tuple(f"{prefix}.{n}" for n in range(a, b)) for a, b in pairwise(bounds))
 
 
 def _backbone(name: str, cut: str, features: int, stages: Stages) -> Backbone:

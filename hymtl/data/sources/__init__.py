@@ -1,7 +1,7 @@
 """Data sources: from ``data=NAME`` to pictures on disk, and never silently to other ones.
 
-Each file of this folder is a source; its ``find(root)`` returns the pictures of ``data.root`` (None: not given), on disk
-by then, or raises a ``HymtlError`` that names the remedies.
+Each file of this folder is a source; its ``find(root)`` returns the pictures of ``data.root`` (None: not given), on
+disk by then, or raises a ``HymtlError`` that names the remedies.
 """
 
 import sys
