@@ -30,7 +30,8 @@ from hymtl.runtime import keep_big_blocks
 from hymtl.strategy import Strategy
 
 SPLIT = ("folds", "fold", "test_fraction")  # the settings of data that say who trains, validates and tests
-NOT_LOADED = ("source", "root", "features_gb", *SPLIT)  # settings of data that are no business of the loaders
+# Settings of data that are no business of the loaders.
+NOT_LOADED = ("source", "root", "features_gb", "resize", "resize_at_224", *SPLIT)
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,8 @@ def build(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, weights: Pre
     """Batches, network, module and trainer."""
     loading = {key: value for key, value in cfg.data.items() if key not in NOT_LOADED}
     expected = weights.backbone.preprocessing
-    pictures = PictureBatches(photos, expected, views=strategy.views, seed=cfg.seed, **loading)
+    resize = settings.resize(cfg, expected.size)
+    pictures = PictureBatches(photos, expected, resize=resize, views=strategy.views, seed=cfg.seed, **loading)
     network = strategy.transfer(weights, len(photos.classes), pictures.calibration_batches())
     network.to(memory_format=torch.channels_last)  # as the pictures come, see transforms.normalize
     module = TransferModule(
@@ -94,7 +96,7 @@ def build(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, weights: Pre
         photos.classes,
         OmegaConf.to_container(cfg.optim, resolve=True),
         OmegaConf.to_container(cfg.scheduler, resolve=True) if cfg.scheduler else None,
-        resize=cfg.data.resize,
+        resize=resize,
         sources={"dataset": photos.record, "backbone": weights.record},
         network=network,
         pretrained=weights,

@@ -13,6 +13,11 @@ class Preprocessing:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     interpolation: str = "bilinear"
 
+    @property
+    def picture(self) -> tuple[int, int, int]:
+        """The shape of one, (C, H, W)."""
+        return self.channels, self.size, self.size
+
     def as_dict(self) -> dict:
         """Plain types, as checkpoints and artifacts keep it."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}

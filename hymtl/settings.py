@@ -18,6 +18,7 @@ _RULES = {
     "epochs": _whole(1),
     "data.batch_size": _whole(1),
     "data.resize": _whole(1),
+    "data.resize_at_224": _whole(224),
     "data.workers": ("'auto' or a whole number of at least 0", lambda v: v == "auto" or _whole(0)[1](v)),
     "data.folds": ("null or a whole number of at least 2", lambda v: v is None or _whole(2)[1](v)),
     "data.fold": ("null or a whole number of at least 0", lambda v: v is None or _whole(0)[1](v)),
@@ -43,6 +44,12 @@ def check(cfg: DictConfig) -> None:
     if cfg.ckpt_path and not Path(cfg.ckpt_path).is_file():
         raise HymtlError(f"ckpt_path={cfg.ckpt_path}: there is no such file. Give the last.ckpt of a run.")
     _check_optimizer(cfg)
+
+
+def resize(cfg: DictConfig, size: int) -> int:
+    """Pixels of a picture's shorter side, for a network that sees ``size``: as given, else in proportion."""
+    given = not OmegaConf.is_interpolation(cfg.data, "resize")
+    return cfg.data.resize if given else round(cfg.data.resize_at_224 * size / 224)
 
 
 def _check_fold(folds: int | None, fold: int | None) -> None:

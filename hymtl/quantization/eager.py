@@ -14,6 +14,7 @@ from torch.ao import quantization as ao
 from torch.ao.nn import intrinsic
 
 from hymtl.errors import HymtlError, did_you_mean
+from hymtl.quantization import PICTURE, Picture
 from hymtl.quantization.bias_correction import channel_means, correct_bias
 from hymtl.quantization.fake_quant import (
     ClippedFakeQuantize,
@@ -52,7 +53,7 @@ def overflows(engine: str) -> bool:
     return engine != "qnnpack" and not torch.cpu._is_vnni_supported()
 
 
-def obstacle(body: nn.Module, picture: tuple[int, int, int]) -> str | None:
+def obstacle(body: nn.Module, picture: Picture) -> str | None:
     """Modules are swapped one by one, so the network must say where int8 begins and ends, and what is fused."""
     return None if hasattr(body, "fuse_model") else "it has no stubs and no fuse_model(), which eager mode needs"
 
@@ -124,7 +125,9 @@ def prepare_calibration(backbone: nn.Module, engine: str) -> nn.Module:
     return backbone
 
 
-def prepare_qat(backbone: nn.Module, engine: str, reduce_range: bool, *, observe: bool = False) -> nn.Module:
+def prepare_qat(
+    backbone: nn.Module, engine: str, reduce_range: bool, *, picture: Picture = PICTURE, observe: bool = False
+) -> nn.Module:
     """Fuse a float backbone for training and put fake-quant into it, in place.
 
     Unless ``observe``, observers are left switched off: only :func:`observing` moves a range.

