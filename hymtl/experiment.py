@@ -4,6 +4,7 @@ import logging
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
@@ -94,8 +95,8 @@ def build(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, weights: Pre
         weights.backbone.name,
         strategy,
         photos.classes,
-        OmegaConf.to_container(cfg.optim, resolve=True),
-        OmegaConf.to_container(cfg.scheduler, resolve=True) if cfg.scheduler else None,
+        cast(dict, OmegaConf.to_container(cfg.optim, resolve=True)),
+        cast(dict, OmegaConf.to_container(cfg.scheduler, resolve=True)) if cfg.scheduler else None,
         resize=resize,
         sources={"dataset": photos.record, "backbone": weights.record},
         network=network,

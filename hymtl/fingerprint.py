@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import cast
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -11,7 +12,7 @@ def settings(cfg: DictConfig) -> dict:
     kept = cfg.copy()
     with open_dict(kept):
         kept.run_dir, kept.ckpt_path = "", None  # callbacks and logger point below run_dir
-    return OmegaConf.to_container(kept, resolve=True)
+    return cast(dict, OmegaConf.to_container(kept, resolve=True))
 
 
 def digest(settings: dict) -> str:

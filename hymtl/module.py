@@ -12,7 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from hymtl import backbones, strategies
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.deploy.convert import Deployed
-from hymtl.network import Activations
+from hymtl.network import Activations, Classifier
 from hymtl.strategy import Strategy
 
 Batch = tuple[Tensor | Activations, Tensor]  # and labels
@@ -47,7 +47,7 @@ class TransferModule(pl.LightningModule):
         scheduler: Mapping | None = None,
         resize: int = 256,
         sources: Mapping | None = None,
-        network: nn.Module | None = None,
+        network: Classifier | None = None,
         pretrained: Pretrained | None = None,
     ) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class TransferModule(pl.LightningModule):
         strategy = self.strategy.spec()  # plain types, as the next line saves it
         self.save_hyperparameters(ignore=["network", "pretrained"], logger=False)
         self.deployed: Deployed | None = None  # what came of it, once it was fitted with ConvertBest
-        self.network = network or self.strategy.build(backbones.get(backbone), len(classes))
+        self.network: Classifier = network or self.strategy.build(backbones.get(backbone), len(classes))
         self.accuracy = nn.ModuleDict(
             # "train" is a method of modules, so the key says more than that.
             {f"{stage}_acc": MulticlassAccuracy(len(classes), average="micro") for stage in ("train", "val", "test")}

@@ -70,12 +70,11 @@ def _collect(module: TransferModule, trainer: pl.Trainer, history: dict, seed: i
         batch_size=pictures.batch_size,
         best=result.Best(epoch=best.best_epoch, val_acc=best.best_model_score.item(), val_loss=best.best_loss),
         int8=result.Deployed(val_acc=deployed.val.accuracy, val_loss=deployed.val.loss) if strategy.quantizes else None,
-        test=deployed.test
-        and result.Test(acc=deployed.test.accuracy, loss=deployed.test.loss, photos=len(deployed.test.labels)),
+        test=_test(deployed.test),
         engine=strategy.spec()["engine"] if strategy.quantizes else None,
         int8_cost=deployed.cost,
         seconds=result.Seconds(fit=timer and timer.time_elapsed("train"), photo=deployed.latency),
-        bytes=result.Bytes(**deployed.bytes),
+        bytes=result.Bytes.model_validate(deployed.bytes),
         history=history,
         predictions_format=predictions.FORMAT,
         device=_device(trainer),
@@ -85,6 +84,10 @@ def _collect(module: TransferModule, trainer: pl.Trainer, history: dict, seed: i
         git=git_commit(),
         config_hash=config_hash,
     )
+
+
+def _test(score: Score | None) -> result.Test | None:
+    return result.Test(acc=score.accuracy, loss=score.loss, photos=len(score.labels)) if score else None
 
 
 def _guesses(photos: list[Photo], classes: list[str], score: Score) -> list[Guess]:

@@ -4,7 +4,7 @@ import contextlib
 import copy
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ class Strategy:
     quantizes: ClassVar[bool] = False  # the deployed network is int8
     cpu_only: ClassVar[bool] = False  # already while it trains
     # Augmented views of a photo that epochs cycle through; None: a new one each epoch. An option of some.
-    views = None
+    views = cast(int | None, None)  # no annotation, which would make it an option of all
 
     def check(self, pretrained: Pretrained) -> None:
         """Refuse, before anything slow begins, weights or a backbone that this strategy has no use for.
@@ -148,7 +148,7 @@ def as_fixed(body: nn.Module) -> nn.Module:
     """A float copy of a backbone, on the CPU, as it runs fastest where nothing of it trains: in eval mode, fused."""
     fixed = copy.deepcopy(body).eval()
     if hasattr(fixed, "fuse_model"):
-        fixed.cpu().fuse_model(is_qat=False)
+        cast(Any, fixed.cpu()).fuse_model(is_qat=False)
     return fixed.to(memory_format=torch.channels_last)  # in which a CPU convolves fastest
 
 

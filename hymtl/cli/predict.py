@@ -5,8 +5,12 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hymtl.errors import HymtlError
+
+if TYPE_CHECKING:
+    from hymtl.deploy.predict import Predictor
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -50,7 +54,7 @@ def _table(predictions: dict) -> str:
     return "\n".join(rows)
 
 
-def _draw_gallery(out: Path, predictor: object, predictions: dict) -> None:
+def _draw_gallery(out: Path, predictor: "Predictor", predictions: dict) -> None:
     import torch
 
     from hymtl.pictures import figures

@@ -27,8 +27,8 @@ def columns(table: Table) -> list[Column]:
         Column("as trained", lambda row: f"{row.trained_accuracy:.4f}", lambda row: row.trained_accuracy),
         Column("test", _test, lambda row: row.test_accuracy),
         Column("MB", lambda row: f"{row.size / 1e6:.1f}", lambda row: row.size),
-        Column("ms a photo", _latency, lambda row: row.latency and row.latency.mean),
-        Column("fit, s", _fit, lambda row: row.fit_seconds and row.fit_seconds.mean),
+        Column("ms a photo", _latency, lambda row: row.latency.mean if row.latency else None),
+        Column("fit, s", _fit, lambda row: row.fit_seconds.mean if row.fit_seconds else None),
         Column("notes", lambda row: "; ".join(row.notes), lambda row: "; ".join(row.notes)),
     ]
     return [column for column in every if any(column.text(row) for row in table.rows)]

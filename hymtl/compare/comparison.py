@@ -24,10 +24,10 @@ def compare(folders: Iterable[Path | str], out: Path | str | None = None) -> str
     Raises:
         HymtlError: if a folder is missing, no run is found at all, or ``out`` cannot be written to.
     """
-    folders = [Path(folder) for folder in folders]
-    found = runs.find(folders)
+    paths = [Path(folder) for folder in folders]
+    found = runs.find(paths)
     tables = grouping.tables(found.runs, found.absent)
-    out = Path(out or folders[0])
+    out = Path(out or paths[0])
     files = [out / f"{NAME}.{kind}" for kind in ("csv", "md", "html")]
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -68,7 +68,7 @@ def _table(runs: list[Run]) -> Table:
 
 def _settings(run: Run, configured: bool) -> dict[str, object]:
     result = run.result
-    if configured:
+    if configured and run.config is not None:
         chosen = dict(run.config)
     else:
         chosen = {"epochs": result.epochs, "data.batch_size": result.batch_size}

@@ -7,9 +7,11 @@ JSON. Whatever comes from a record is escaped: names of photos, classes and sett
 import json
 import math
 import re
+from collections.abc import Sequence
 from functools import partial
 from html import escape
 from importlib import resources
+from typing import cast
 
 from hymtl.compare import gallery
 from hymtl.compare.columns import Column, columns
@@ -79,11 +81,11 @@ def _setting(name: str, row: Row) -> str:
 
 
 def _number(name: str, row: Row) -> float | None:
-    return row.settings.get(name)
+    return cast(float | None, row.settings.get(name))
 
 
 def _html_table(
-    name: str, headings: list[str], lines: list[list[tuple[str, object]]], *, swatches: bool = False
+    name: str, headings: list[str], lines: Sequence[Sequence[tuple[str, object]]], *, swatches: bool = False
 ) -> str:
     """A table that sorts by its headings; cells are (text, what to sort by)."""
     head = "".join(

@@ -25,7 +25,8 @@ class Photos:
 
     def recall(self) -> dict[str, float]:
         """The fraction of each class's photos that is right, mean over seeds."""
-        totals, counts = Counter(), Counter(self.labels)
+        totals: Counter[str] = Counter()
+        counts = Counter(self.labels)
         for label, right in zip(self.labels, self.right.tolist(), strict=True):
             totals[label] += right
         return {label: totals[label] / counts[label] / self.scale for label in sorted(counts)}
@@ -43,7 +44,7 @@ class Row:
     @cached_property
     def seeds(self) -> dict[int, dict[int | None, list[Run]]]:
         """The runs of each seed and fold: more than one is a rerun."""
-        seeds = defaultdict(lambda: defaultdict(list))
+        seeds: dict = defaultdict(lambda: defaultdict(list))
         for run in self.runs:
             seeds[run.seed][run.split.fold].append(run)
         return {seed: dict(seeds[seed]) for seed in sorted(seeds)}
@@ -60,8 +61,8 @@ class Row:
 
     @property
     def test_accuracy(self) -> float | None:
-        scores = [run.test_accuracy for run in self.runs]
-        return None if None in scores else float(np.mean(scores))
+        scores = [score for run in self.runs if (score := run.test_accuracy) is not None]
+        return float(np.mean(scores)) if len(scores) == len(self.runs) else None
 
     def _by_seed(self, score) -> list[float]:
         return [
@@ -104,7 +105,10 @@ class Row:
         if not all(run.predictions for run in self.runs):
             return None
         reruns = math.lcm(*(len(runs) for folds in self.seeds.values() for runs in folds.values()))
-        right, seen, labels, guesses = Counter(), Counter(), {}, defaultdict(Counter)
+        right: Counter[str] = Counter()
+        seen: Counter[str] = Counter()
+        labels: dict[str, str] = {}
+        guesses: dict[str, Counter[str]] = defaultdict(Counter)
         for folds in self.seeds.values():
             for runs in folds.values():
                 for run in runs:
@@ -137,5 +141,5 @@ class Row:
 
 
 def _spread(values: Iterable[float | None]) -> Spread | None:
-    values = [value for value in values if value is not None]
-    return statistics.spread(values) if values else None
+    known = [value for value in values if value is not None]
+    return statistics.spread(known) if known else None

@@ -49,7 +49,7 @@ class Run:
 
     @property
     def test_accuracy(self) -> float | None:
-        return self.result.test and self.result.test.acc
+        return self.result.test.acc if self.result.test else None
 
     @property
     def photos(self) -> int:

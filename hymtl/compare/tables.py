@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from hymtl.compare import statistics
 from hymtl.compare.rows import Photos, Row
@@ -65,9 +66,9 @@ class Table:
     @cached_property
     def numbers(self) -> dict[str, list[float | None]]:
         """Settings that took at least three numbers, as a search's do: each row's, None where it has none."""
-        found = {}
+        found: dict[str, list[float | None]] = {}
         for name in self.varied:
-            values = [row.settings.get(name) for row in self.rows]
+            values: list[Any] = [row.settings.get(name) for row in self.rows]
             given = [value for value in values if value is not None]
             numeric = all(type(value) in (int, float) and math.isfinite(value) for value in given)  # bool is neither
             if numeric and len(set(given)) >= 3:
@@ -121,13 +122,13 @@ class Table:
     @cached_property
     def pairs(self) -> list[Pair]:
         """The rows compared photo by photo, the largest differences last; p-values are Holm's over all pairs."""
-        rows = [row for row in self.rows if row.photos]
+        rows = [(row, row.photos) for row in self.rows if row.photos]
         everyone = len(rows) * (len(rows) - 1) // 2
         firsts = rows if len(rows) <= PAIRS_UP_TO else rows[:1]
         tested = [
-            (first, second, *_compared(first.photos, second.photos))
-            for i, first in enumerate(firsts)
-            for second in rows[i + 1 :]
+            (first, second, *_compared(photos, others))
+            for i, (first, photos) in enumerate(firsts)
+            for second, others in rows[i + 1 :]
         ]
         tested = [outcome for outcome in tested if outcome[2]]
         # The best row was found by looking at all of them, so that all pairs count even where few are tested.

@@ -1,6 +1,6 @@
 """A split as a PyTorch dataset: what is fixed computed once, what is random drawn by (seed, view, index)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -76,7 +76,7 @@ class EpochSampler(Sampler):
         return self.size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = range(self.size)
+        order: Sequence[int] = range(self.size)
         if self.shuffle:
             generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
             order = torch.randperm(self.size, generator=generator).tolist()

@@ -64,7 +64,7 @@ class Dress:
 
 
 def _pick(rng: Rng, choices: Sequence[Any]) -> Any:
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]
 
 
 def _tone(colour: Colour, factor: float) -> Colour:
@@ -308,7 +308,8 @@ def _blobs(rng: Rng, size: Size) -> Iterator[Shape]:
     tones, scale = _pick(rng, SURFACES), rng.uniform(0.02, 0.2) * max(size)
     for _ in range(rng.integers(6, 40)):
         x, y = rng.uniform(0, size)
-        blob = _egg(0, 0, *scale * rng.uniform(0.5, 1.5, 2), tilt=rng.uniform(0, 3))
+        length, width = scale * rng.uniform(0.5, 1.5, 2)
+        blob = _egg(0, 0, length, width, tilt=rng.uniform(0, 3))
         tone, cover = _pick(rng, tones), int(rng.integers(90, 255))
         yield blob + (x, y), (*_tone(tone, 0.8), cover)
         yield blob * 0.86 + (x, y) - scale * 0.04, (*tone, cover)
@@ -334,9 +335,9 @@ def _flower(rng: Rng, size: Size) -> Iterator[Shape]:
     for angle in 2 * np.pi * np.arange(count) / count:
         centre = middle + _unit(angle) * length * 0.62
         for shrink, tone in petals:
-            yield _egg(*centre, length * 0.5 * shrink, length * 2.4 / count * shrink, tilt=angle), tone
+            yield _egg(centre[0], centre[1], length * 0.5 * shrink, length * 2.4 / count * shrink, tilt=angle), tone
     tones, disc = _pick(rng, (YELLOW, BARK, LEAF)), length * rng.uniform(0.25, 0.7)
-    yield _egg(*middle, disc, disc), tones[0]
+    yield _egg(middle[0], middle[1], disc, disc), tones[0]
     floret = _egg(0, 0, disc * 0.06, disc * 0.06)
     for number in range(160):
         yield floret + middle + _unit(2.39996 * number) * disc * np.sqrt(number / 160), _pick(rng, tones[1:])

@@ -4,10 +4,11 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader
 
+from hymtl.data.dataset import PhotoDataset
 from hymtl.runtime import available_cores
 
 
@@ -20,14 +21,16 @@ class ThreadedLoader(DataLoader):
     a fifth of one, by keeping the network's own threads waiting for each other.
     """
 
-    def __iter__(self) -> Iterator[Any]:
+    dataset: PhotoDataset
+
+    def __iter__(self) -> Any:
         return self._ahead() if self.dataset.decodes and not self.num_workers else super().__iter__()
 
     def _ahead(self) -> Iterator[Any]:
         cores = available_cores()
         pool = ThreadPoolExecutor(cores)
         try:
-            coming = iter(self.batch_sampler)
+            coming = iter(cast(BatchSampler, self.batch_sampler))
             waiting = deque(pool.submit(self._batch, keys) for keys in islice(coming, cores + 1))
             while waiting:
                 batch = waiting.popleft().result()

@@ -32,6 +32,7 @@ def arrange(
     if test_fraction:
         splits = _set_aside(photos, test_fraction)
     if folds is not None:
+        assert fold is not None  # the settings were checked
         parts = _parts(splits["train"] + splits["val"], folds, photos.classes)
         train = [photo for number, part in enumerate(parts) if number != fold for photo in part]
         splits = splits | {"train": train, "val": parts[fold]}
@@ -47,10 +48,12 @@ def _set_aside(photos: PhotoFolder, fraction: float) -> Splits:
             f"data.test_fraction={fraction}: {photos.root} has a test part of its own, which is scored in any case. "
             "Leave data.test_fraction out."
         )
-    rest, test = {}, []
+    rest: Splits = {}
+    test: list[Photo] = []
     for name, split in photos.splits.items():
         rest[name] = []
-        size, taken = Counter(photo.label for photo in split), Counter()
+        size = Counter(photo.label for photo in split)
+        taken: Counter[int] = Counter()
         for photo in _by_name(split):
             aside = taken[photo.label] < int(fraction * size[photo.label] + 0.5)
             taken[photo.label] += aside

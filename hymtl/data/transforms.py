@@ -60,7 +60,8 @@ def evaluation(preprocessing: Preprocessing, resize: int) -> Transform:
 def _random_resized_crop(
     picture: Tensor, generator: Generator, *, size: int, interpolation: InterpolationMode
 ) -> Tensor:
-    box = _random_box(*picture.shape[-2:], generator)
+    height, width = picture.shape[-2:]
+    box = _random_box(height, width, generator)
     crop = F.resized_crop(picture, *box, size=[size, size], interpolation=interpolation)
     return _random_flip(crop, generator)
 

@@ -48,7 +48,8 @@ def worst_layers(reference: nn.Module, int8: nn.Module, pictures: Tensor) -> lis
     Both networks get ``pictures`` (N, C, H, W), so a layer's noise includes what its inputs brought. Layers are
     matched by name; those whose int8 output is not a quantized tensor are left out.
     """
-    before, ratios = {}, {}
+    before: dict[str, Tensor] = {}
+    ratios: dict[str, float] = {}
 
     def note(name: str, output: Tensor) -> None:
         before[name] = output.clone()  # an activation that works in place may follow
@@ -68,5 +69,5 @@ def worst_layers(reference: nn.Module, int8: nn.Module, pictures: Tensor) -> lis
         network(pictures)
         for handle in handles:
             handle.remove()
-    worst = sorted(ratios, key=ratios.get)[:WORST]
+    worst = sorted(ratios, key=ratios.__getitem__)[:WORST]
     return [{"layer": name, "sqnr_db": round(ratios[name], 2)} for name in worst]

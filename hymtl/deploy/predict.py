@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from math import ceil
 from pathlib import Path
+from typing import cast
 
 import torch
 from PIL import Image
@@ -54,7 +55,7 @@ class Predictor:
             HymtlError: naming the picture that cannot be read, or what is wrong with a tensor.
         """
         one = isinstance(pictures, str | Path | Image.Image) or (isinstance(pictures, Tensor) and pictures.ndim == 3)
-        prepared = [self.prepare(picture) for picture in ([pictures] if one else pictures)]
+        prepared = [self.prepare(picture) for picture in cast(Sequence[Picture], [pictures] if one else pictures)]
         predictions = [p for batch in _batches(prepared) for p in self.classify(torch.stack(batch))]
         return predictions[0] if one else predictions
 
@@ -72,7 +73,7 @@ class Predictor:
         ]
 
     def _prediction(self, probabilities: dict[str, float]) -> Prediction:
-        label = max(probabilities, key=probabilities.get)
+        label = max(probabilities, key=probabilities.__getitem__)
         return Prediction(label, probabilities[label], probabilities)
 
     def files(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Prediction | HymtlError]]:

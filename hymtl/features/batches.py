@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import PIL
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from hymtl.data.batches import PictureBatches
+from hymtl.data.dataset import EpochSampler
 from hymtl.features.store import FeatureStore
 from hymtl.network import Activations
 
@@ -105,7 +106,7 @@ class FeatureBatches:
         if split not in self._pictures:
             self._pictures[split] = self.data.loader(split, batch_size=BATCH)
         pictures = self._pictures[split]
-        pictures.sampler.set_epoch(view)
+        cast(EpochSampler, pictures.sampler).set_epoch(view)
         return self._run(batch for batch, _ in pictures)
 
     def _run(self, batches: Iterable[Tensor]) -> Tensor:

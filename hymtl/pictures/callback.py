@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -102,7 +103,7 @@ def _log(writer: SummaryWriter, tag: str, drawing: Image.Image, step: int) -> No
     drawing.save(encoded, "JPEG", quality=90)
     image = Summary.Image(height=drawing.height, width=drawing.width, colorspace=3)
     image.encoded_image_string = encoded.getvalue()
-    writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+    cast(Any, writer.file_writer).add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
 
 def _flips(deployed: Deployed, classes: list[str]) -> dict[int, str]:

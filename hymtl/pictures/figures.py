@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -63,14 +64,14 @@ def confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
     axes = figure.subplots()
     image = axes.imshow(matrix, cmap="Blues", vmin=0)
     axes.set(title=title, xlabel="predicted", ylabel="true")
-    slanted = {"rotation": 45, "ha": "right"} if len(classes) > 3 else {}
+    slanted: dict[str, Any] = {"rotation": 45, "ha": "right"} if len(classes) > 3 else {}
     axes.set_xticks(range(len(classes)), classes, **slanted)
     axes.set_yticks(range(len(classes)), classes)
     for row in range(len(classes)):
         for column in range(len(classes)):
             count = int(matrix[row, column])
             dark = count > matrix.max() / 2
-            axes.text(column, row, count, ha="center", va="center", color="white" if dark else "black")
+            axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
     figure.colorbar(image, label="photos", shrink=0.8)
     return figure
 

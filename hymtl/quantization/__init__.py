@@ -11,7 +11,7 @@ with) knows ``torch.ao.quantization`` or torchao, so that the day either leaves,
 import contextlib
 import importlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -20,6 +20,7 @@ from hymtl.errors import HymtlError, check_choice
 Picture = tuple[int, ...]  # channels, height and width of what a network sees
 PICTURE = (3, 224, 224)  # of most
 QUANTIZERS = ("eager", "pt2e")  # the other files of this folder are parts of these
+N = TypeVar("N", bound=nn.Module)
 
 
 class Quantizer(Protocol):
@@ -60,7 +61,7 @@ class Quantizer(Protocol):
     def fused(self, body: nn.Module) -> nn.Module:
         """A float copy of a backbone, in eval mode, whose layers have the names of its int8 version's."""
 
-    def still(self, network: nn.Module, *, rounding: bool) -> nn.Module:
+    def still(self, network: N, *, rounding: bool) -> N:
         """A copy of a network in QAT, in eval mode, that nothing moves, with or without its rounding to int8."""
 
 

@@ -3,6 +3,7 @@
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,7 @@ def correct_bias(
 
     def correct(layer: nn.Module, _inputs: tuple, output: Tensor) -> Tensor:
         shift = _mean(output) - means[layer]
-        layer.bias -= shift
+        cast(Tensor, layer.bias).sub_(shift)
         return output.sub_(shift.view(1, -1, *[1] * (output.ndim - 2)))  # in place: these are the largest tensors
 
     weights = {layer: layer.weight.data for layer in _layers(network)}

@@ -7,6 +7,7 @@ only, by one of several engines. The modules of QAT are those of :mod:`hymtl.qua
 import contextlib
 import copy
 from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from hymtl.quantization.fake_quant import (
     qat_modules,
 )
 
+N = TypeVar("N", bound=nn.Module)
 # onednn first: as fast as x86 on CPUs with VNNI and not slower elsewhere; qnnpack is made for ARM.
 ENGINES = ("onednn", "x86", "fbgemm", "qnnpack")
 
@@ -51,6 +53,14 @@ def set_engine(engine: str) -> None:
 def overflows(engine: str) -> bool:
     """x86 CPUs without VNNI add in 16 bits."""
     return engine != "qnnpack" and not torch.cpu._is_vnni_supported()
+
+
+def _fuse(backbone: nn.Module, *, is_qat: bool) -> None:
+    cast(Any, backbone).fuse_model(is_qat=is_qat)  # see obstacle()
+
+
+def _set_qconfig(module: nn.Module, qconfig: ao.QConfig) -> None:
+    cast(Any, module).qconfig = qconfig
 
 
 def obstacle(body: nn.Module, picture: Picture) -> str | None:
@@ -116,9 +126,8 @@ def calibration_qconfig(engine: str) -> ao.QConfig:
 def prepare_calibration(backbone: nn.Module, engine: str) -> nn.Module:
     """Fuse a float backbone and put observers into it, in place; leaves it in eval mode."""
     set_engine(engine)
-    backbone.eval()
-    backbone.fuse_model(is_qat=False)
-    backbone.qconfig = calibration_qconfig(engine)
+    _fuse(backbone.eval(), is_qat=False)
+    _set_qconfig(backbone, calibration_qconfig(engine))
     if _overflows_in_depthwise(engine):
         _limit_depthwise(backbone, DepthwiseWeightObserver.with_args(**_WEIGHT))
     ao.prepare(backbone, inplace=True)
@@ -133,9 +142,8 @@ def prepare_qat(
     Unless ``observe``, observers are left switched off: only :func:`observing` moves a range.
     """
     set_engine(engine)
-    backbone.train()
-    backbone.fuse_model(is_qat=True)
-    backbone.qconfig = qat_qconfig(engine, reduce_range)
+    _fuse(backbone.train(), is_qat=True)
+    _set_qconfig(backbone, qat_qconfig(engine, reduce_range))
     _clip_relu6(backbone)
     if _overflows_in_depthwise(engine):
         # Not the fused fake-quant: that one has a moving average of its own and never calls its observer.
@@ -154,7 +162,9 @@ def _observe_weights(backbone: nn.Module) -> None:
     In eval mode and by a forward pass, as it is the weights with batch norm folded in that are rounded; they
     are the same in the first training step, so nothing changes there.
     """
-    weights = [module.weight_fake_quant for module in backbone.modules() if hasattr(module, "weight_fake_quant")]
+    weights: list[Any] = [
+        module.weight_fake_quant for module in backbone.modules() if hasattr(module, "weight_fake_quant")
+    ]
     for fake_quant in weights:
         fake_quant.enable_observer()
     backbone.eval()(torch.zeros(1, 3, 64, 64))
@@ -172,7 +182,7 @@ def calibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
 @contextlib.contextmanager
 def _observers_off(network: nn.Module) -> Iterator[None]:
     """Have the observers of calibration, which cannot be switched, pass on what they get inside the block."""
-    observers = [module for module in network.modules() if isinstance(module, ao.ObserverBase)]
+    observers: list[Any] = [module for module in network.modules() if isinstance(module, ao.ObserverBase)]
     for observer in observers:
         observer.forward = lambda activation: activation
     try:
@@ -205,11 +215,11 @@ def stop_observing(network: nn.Module) -> None:
 def fused(backbone: nn.Module) -> nn.Module:
     """A float copy, in eval mode, fused as its int8 version is: layer by layer the same names and meaning."""
     copied = copy.deepcopy(backbone).cpu().eval()
-    copied.fuse_model(is_qat=False)
+    _fuse(copied, is_qat=False)
     return copied
 
 
-def still(network: nn.Module, *, rounding: bool) -> nn.Module:
+def still(network: N, *, rounding: bool) -> N:
     """A copy of a network in QAT, in eval mode, that nothing moves, with or without its rounding to int8."""
     copied = copy.deepcopy(network).cpu().eval()
     stop_observing(copied)
@@ -248,23 +258,24 @@ def _limit_depthwise(backbone: nn.Module, weight: type) -> None:
     """Have ``weight`` observe the depthwise convolutions, alone or fused, before modules are swapped."""
     for module in backbone.modules():
         fused = isinstance(module, nn.Sequential) and hasattr(intrinsic, type(module).__name__)
-        conv = module[0] if fused else module
+        conv = module[0] if isinstance(module, nn.Sequential) and fused else module
         if isinstance(conv, nn.Conv2d) and conv.groups == conv.in_channels > 1:
-            activation = getattr(module, "qconfig", backbone.qconfig).activation
-            module.qconfig = ao.QConfig(activation=activation, weight=weight)
+            activation = getattr(module, "qconfig", cast(ao.QConfig, backbone.qconfig)).activation
+            _set_qconfig(module, ao.QConfig(activation=activation, weight=weight))
 
 
 def _rounded_weight(layer: nn.Module) -> Tensor:
     """The weight of a prepared layer as conversion will round it, in float."""
-    observer = layer.qconfig.weight()
-    observer(layer.weight)
+    observer, weight = cast(ao.QConfig, layer.qconfig).weight(), cast(Tensor, layer.weight)
+    observer(weight)
     scale, zero_point = observer.calculate_qparams()
-    return torch.fake_quantize_per_channel_affine(layer.weight, scale, zero_point.int(), 0, -127, 127)
+    return torch.fake_quantize_per_channel_affine(weight, scale, zero_point.int(), 0, -127, 127)
 
 
 def _clip_relu6(backbone: nn.Module) -> None:
     """Have the fake-quant of every fused ReLU6 cut activations at 6, before ``prepare_qat`` swaps the modules."""
-    activation = ClippedFakeQuantize.with_args(**backbone.qconfig.activation.p.keywords)
+    qconfig = cast(ao.QConfig, backbone.qconfig)
+    activation = ClippedFakeQuantize.with_args(**qconfig.activation.p.keywords)
     for module in backbone.modules():
         if isinstance(module, intrinsic.ConvBnReLU2d) and isinstance(module[-1], nn.ReLU6):
-            module.qconfig = ao.QConfig(activation=activation, weight=backbone.qconfig.weight)
+            _set_qconfig(module, ao.QConfig(activation=activation, weight=qconfig.weight))

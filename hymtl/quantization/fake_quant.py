@@ -13,6 +13,7 @@ In one thing they differ from torch's fused fake-quant on purpose. That trains w
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -117,7 +118,7 @@ def as_it_lies(x: Tensor) -> Tensor:
 class ConvBn2d(qat.ConvBn2d):
     """Convolution by rounded weights that hold batch norm's scale, then batch norm of what it would be without."""
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def _forward(self: Any, x: Tensor) -> Tensor:
         bn = self.bn
         scale = bn.weight / torch.sqrt(bn.running_var + bn.eps)
         per_channel = scale.view(-1, 1, 1, 1)
@@ -137,12 +138,12 @@ class ConvBnReLU2d(qat.ConvBnReLU2d):
         return F.relu(self._forward(x), inplace=True)
 
 
-_TORCHS = {ConvBn2d: qat.ConvBn2d, ConvBnReLU2d: qat.ConvBnReLU2d}
+_TORCHS: dict[type, type] = {ConvBn2d: qat.ConvBn2d, ConvBnReLU2d: qat.ConvBnReLU2d}
 
 
 def qat_modules() -> dict[type, type]:
     """What ``prepare_qat`` shall make of which module."""
-    ours = {intrinsic.ConvBn2d: ConvBn2d, intrinsic.ConvBnReLU2d: ConvBnReLU2d}
+    ours: dict = {intrinsic.ConvBn2d: ConvBn2d, intrinsic.ConvBnReLU2d: ConvBnReLU2d}
     return ao.get_default_qat_module_mappings() | ours
 
 

@@ -14,6 +14,7 @@ import operator
 import platform
 import types
 from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ _BATCH_NORM = torch.ops.aten.batch_norm.default  # (x, weight, bias, mean, var, 
 _TRAINING, _EPS = 5, 7  # which of its arguments
 # torchao draws example tensors; what is random after it (a head, say) must not depend on the quantizer.
 _keeping_random_state = torch.random.fork_rng(devices=[])
+N = TypeVar("N", bound=nn.Module)
 
 
 def torchao() -> types.SimpleNamespace:
@@ -131,6 +133,10 @@ class Int8(nn.Module):
     of the state dict; what loads one makes them anew.
     """
 
+    activation_scale: Tensor
+    activation_zero_point: Tensor
+    _kernels: Any
+
     def __init__(self, graph: GraphModule, *, lowers: bool) -> None:
         super().__init__()
         self.graph, self.lowers = graph, lowers
@@ -214,7 +220,7 @@ def fused(backbone: nn.Module) -> nn.Module:
     return copy.deepcopy(backbone).cpu().eval()
 
 
-def still(network: nn.Module, *, rounding: bool) -> nn.Module:
+def still(network: N, *, rounding: bool) -> N:
     """A copy of a network in QAT, in eval mode, that nothing moves, with or without its rounding to int8."""
     copied = copy.deepcopy(network).cpu().eval()
     stop_observing(copied)
@@ -238,7 +244,7 @@ def post_training(backbone: nn.Module, engine: str, batches: Iterable[Tensor]) -
     first = next(batches)
     prepared = prepare_calibration(backbone, engine, tuple(first.shape[1:]))
     calibrate(prepared, itertools.chain([first], batches))
-    return convert(prepared, engine)
+    return cast(Int8, convert(prepared, engine))
 
 
 def untrained_int8(backbone: nn.Module, engine: str, size: int) -> Int8:

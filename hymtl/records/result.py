@@ -136,7 +136,7 @@ class Result(Record):
         epochs = self.history.get("epoch")
         found = {}
         for name, values in self.history.items():
-            numbers = range(len(values)) if epochs is None else map(round, filter(None.__ne__, epochs))
+            numbers = range(len(values)) if epochs is None else [round(epoch) for epoch in epochs if epoch is not None]
             known = [(number, value) for number, value in zip(numbers, values, strict=False) if value is not None]
             if name != "epoch":
                 found[name] = ([number for number, _ in known], [value for _, value in known])

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -87,10 +88,12 @@ class QAT(Int8):
 
     def finish(self, network: Classifier, calibration: Iterable[Tensor]) -> Classifier:
         network.hold_in_eval([])  # its batch norms are about to vanish into the convolutions
-        return self.quantization.convert(network, self.engine)
+        return cast(Classifier, self.quantization.convert(network, self.engine))
 
     def _prepare(self, body: nn.Module, backbone: Backbone, classes: int) -> Classifier:
         observe, picture = self.observers == "always", backbone.preprocessing.picture
-        body = self.quantization.prepare_qat(body, self.engine, self.reduce_range, picture=picture, observe=observe)
+        body = self.quantization.prepare_qat(
+            body, self.engine, self.reduce_range is True, picture=picture, observe=observe
+        )
         held = held_batch_norms(body, self.batch_norm, backbone)
         return Classifier(body, dropout_head(backbone, classes), in_eval=held)

@@ -245,7 +245,7 @@ def test_whatever_features_hang_on_makes_them_be_computed_again(Backbone, pictur
     file = next((copy / "train" / "ants").iterdir())
     file.write_bytes(file.read_bytes() + b"\0")
     assert seen(Backbone(), data(copy), store) == 24
-    first, second = sorted((copy / "train" / "bees").iterdir())[:2]
+    first, _ = sorted((copy / "train" / "bees").iterdir())[:2]
     first.rename(first.with_name("zzz.png"))  # another order
     assert seen(Backbone(), data(copy), store) == 24
 

@@ -139,7 +139,7 @@ def test_qat_converts_as_torch_does(pictures, weights):
 
 def our_name(name: str) -> str:
     """Of a tensor of the reference's network, which is a sequence: features, flattening, head."""
-    order = "quant conv1 bn1 relu maxpool layer1 layer2 layer3 layer4 avgpool dequant".split()
+    order = ["quant", "conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool", "dequant"]
     part, index, rest = name.split(".", 2)
     return f"backbone.{order[int(index)]}.{rest}" if part == "0" else f"head.{index}.{rest}"
 

@@ -70,7 +70,7 @@ def check_int8(network: nn.Module, backbone: str) -> None:
     assert found["quant"] is int8.Quantize and found["dequant"] is int8.DeQuantize
     left_in_float = {kind for kind in found.values() if kind in (nn.Conv2d, nn.BatchNorm2d, nn.Linear, nn.ReLU6)}
     assert not left_in_float
-    assert {kind for kind in kinds(network.head).values()} <= {nn.Sequential, nn.Dropout, nn.Linear}
+    assert set(kinds(network.head).values()) <= {nn.Sequential, nn.Dropout, nn.Linear}
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -14,6 +14,7 @@ import re
 from functools import partial
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ from hymtl.preprocessing import Preprocessing
 FEATURES = 1280
 # TensorFlow's epsilon, which the weights were trained with, but PyTorch's momentum: TensorFlow's (0.01 here)
 # suits ImageNet's millions of steps; over the few hundred of a transfer the statistics would lag the weights.
-_BATCH_NORM = {"eps": 1e-3, "momentum": 0.1}
+_BATCH_NORM: dict[str, Any] = {"eps": 1e-3, "momentum": 0.1}
 # Of each stage of lite0: blocks, kernel, stride of the first block, expansion, output channels.
 _STAGES = (
     (1, 3, 1, 1, 16),

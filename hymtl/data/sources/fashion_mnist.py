@@ -44,7 +44,7 @@ def find(root: Path | None) -> PhotoFolder:
     return PhotoFolder("fashion_mnist", root, list(FashionMNIST.classes), splits)
 
 
-def _split(root: Path, *, train: bool) -> list[Garment]:
+def _split(root: Path, *, train: bool) -> list:  # of Garment, which does what a Photo does
     name = "train" if train else "val"
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
