@@ -54,7 +54,7 @@ class PhotoDataset(Dataset):
         return picture, self.photos[index].label
 
     def _prepare(self, index: int) -> Tensor:
-        picture = self.transform.once(self.photos[index].decode())
+        picture = self.photos[index].decode(self.transform.once)
         whole = picture.untyped_storage().nbytes() == picture.numel()
         return picture if whole else picture.clone()  # a crop would keep all it was cut from
 

@@ -1,20 +1,18 @@
 """Pictures in folders: ``train/CLASS/*``, ``val/CLASS/*`` and, where there is one, ``test/CLASS/*``."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from PIL import Image
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2.functional import pil_to_tensor
 
+from hymtl.data import reading
 from hymtl.errors import HymtlError
 
 SPLITS = ("train", "val", "test")
-# What Pillow raises for a file that is no picture, or a broken one.
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -29,17 +27,13 @@ class Photo:
         """What digests are made of."""
         return self.file.read_bytes()
 
-    def decode(self) -> Tensor:
-        """The picture as RGB, uint8 (3, H, W).
+    def decode(self, then: Callable[[Tensor], Tensor] = lambda picture: picture) -> Tensor:
+        """What ``then`` makes of the picture, RGB, uint8 (3, H, W); the picture itself by default.
 
         Raises:
-            HymtlError: naming the file, if it is no picture or a broken one.
+            HymtlError: naming the file, as :func:`hymtl.data.reading.read` says.
         """
-        try:
-            with Image.open(self.file) as image:
-                return pil_to_tensor(image.convert("RGB"))
-        except _UNREADABLE as error:
-            raise HymtlError(f"{self.file} cannot be read as a picture: {error}. Fix or remove it.") from error
+        return reading.read(self.file, lambda image: then(pil_to_tensor(image)))
 
 
 @dataclass
@@ -78,8 +72,8 @@ class PhotoFolder:
         return record | ({"fallback": self.fallback} if self.fallback else {})
 
 
-def read_folder(root: Path, name: str = "folder") -> PhotoFolder:
-    """Read the layout of a dataset's folder; no picture is decoded yet.
+def read_folder(root: Path, name: str = "folder", suffixes: tuple[str, ...] = reading.SUFFIXES) -> PhotoFolder:
+    """Read the layout of a dataset's folder, of files that end in one of ``suffixes``; no picture is decoded yet.
 
     Raises:
         HymtlError: if the folder, a split or a class is missing or empty, or the splits' classes differ.
@@ -93,7 +87,7 @@ def read_folder(root: Path, name: str = "folder") -> PhotoFolder:
         if not (root / split).is_dir():
             raise HymtlError(f"{root} has no folder {split}/. It must hold train/CLASS/ and val/CLASS/ folders.")
     classes = _classes(root / "train")
-    splits = {split: _photos(root, split, classes) for split in SPLITS if (root / split).is_dir()}
+    splits = {split: _photos(root, split, classes, suffixes) for split in SPLITS if (root / split).is_dir()}
     return PhotoFolder(name, root, classes, splits)
 
 
@@ -104,7 +98,7 @@ def _classes(split: Path) -> list[str]:
     return classes
 
 
-def _photos(root: Path, split: str, classes: list[str]) -> list[Photo]:
+def _photos(root: Path, split: str, classes: list[str], suffixes: tuple[str, ...]) -> list[Photo]:
     if _classes(root / split) != classes:
         differing = sorted(set(_classes(root / split)) ^ set(classes))
         raise HymtlError(
@@ -113,16 +107,16 @@ def _photos(root: Path, split: str, classes: list[str]) -> list[Photo]:
         )
     photos = []
     for label, name in enumerate(classes):
-        files = sorted(file for file in (root / split / name).rglob("*") if is_picture(file))
+        files = sorted(file for file in (root / split / name).rglob("*") if is_picture(file, suffixes))
         if not files:
             raise HymtlError(
-                f"{root / split / name} holds no pictures ({', '.join(IMG_EXTENSIONS)}). "
+                f"{root / split / name} holds no pictures ({', '.join(suffixes)}). "
                 "Put some there or remove the folder from every split."
             )
         photos += [Photo(file, file.relative_to(root).as_posix(), label) for file in files]
     return photos
 
 
-def is_picture(file: Path) -> bool:
+def is_picture(file: Path, suffixes: tuple[str, ...] = reading.SUFFIXES) -> bool:
     """Whether a file is named like a picture; hidden files (`._photo.jpg` of macOS) are none."""
-    return file.suffix.lower() in IMG_EXTENSIONS and not file.name.startswith(".") and file.is_file()
+    return file.suffix.lower() in suffixes and not file.name.startswith(".") and file.is_file()

@@ -13,10 +13,11 @@ from torch import Generator, Tensor
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
-from hymtl.errors import check_choice
+from hymtl.errors import HymtlError, check_choice
 from hymtl.preprocessing import Preprocessing
 
 AUGMENTATIONS = ("random_resized_crop", "random_crop", "none")
+MAX_SCALED = 100_000_000  # pixels of a scaled picture
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,20 @@ def _colour(preprocessing: Preprocessing) -> v2.Transform:
     return v2.RGB() if preprocessing.channels == 3 else v2.Grayscale(preprocessing.channels)
 
 
-def _shorter_side(preprocessing: Preprocessing, resize: int) -> v2.Resize:
-    return v2.Resize(resize, interpolation=_interpolation(preprocessing))
+def _shorter_side(preprocessing: Preprocessing, resize: int) -> Callable[[Tensor], Tensor]:
+    return partial(_scaled, resize=resize, interpolation=_interpolation(preprocessing))
+
+
+def _scaled(picture: Tensor, *, resize: int, interpolation: InterpolationMode) -> Tensor:
+    """``resize`` pixels of the shorter side; of the longer one, so many that memory might not hold them."""
+    height, width = picture.shape[-2:]
+    pixels = resize * resize * max(height, width) / min(height, width)
+    if pixels > MAX_SCALED:
+        raise HymtlError(
+            f"with a shorter side of {resize} pixels (data.resize) its {width} x {height} pixels become "
+            f"{pixels / 1e6:,.0f} million, and at most {MAX_SCALED / 1e6:.0f} million are made."
+        )
+    return F.resize(picture, [resize], interpolation=interpolation)
 
 
 def _interpolation(preprocessing: Preprocessing) -> InterpolationMode:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from hymtl import strategies
-from hymtl.data import transforms
+from hymtl.data import reading, transforms
 from hymtl.data.photos import Photo
 from hymtl.deploy import artifact
 from hymtl.deploy.artifact import Artifact
@@ -61,6 +61,8 @@ class Predictor:
 
     def prepare(self, picture: Picture) -> Tensor:
         """A picture as the network sees it, but not normalized yet: uint8 (C, size, size)."""
+        if isinstance(picture, str | Path):
+            return Photo(Path(picture), Path(picture).name, 0).decode(self._transform)
         return self._transform(_decode(picture))
 
     @torch.no_grad()
@@ -130,12 +132,10 @@ def _quicker(network: Classifier) -> Classifier:
     return Classifier(as_fixed(network.backbone), network.head).eval()
 
 
-def _decode(picture: Picture) -> Tensor:
+def _decode(picture: Image.Image | Tensor) -> Tensor:
     """uint8 (3, H, W), or (1, H, W) of a grey tensor."""
-    if isinstance(picture, str | Path):
-        return Photo(Path(picture), Path(picture).name, 0).decode()
     if isinstance(picture, Image.Image):
-        return pil_to_tensor(picture.convert("RGB"))
+        return pil_to_tensor(reading.as_seen(picture))
     if not isinstance(picture, Tensor) or picture.dtype != torch.uint8 or picture.ndim != 3:
         kind = f"{picture.dtype} {tuple(picture.shape)}" if isinstance(picture, Tensor) else type(picture).__name__
         raise HymtlError(f"A picture is a path, a PIL image or a uint8 tensor (C, H, W), not {kind}.")

@@ -1,6 +1,7 @@
 """Fashion-MNIST: 28 x 28 grey pictures of garments in ten classes, from the dataset's own IDX files."""
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +27,9 @@ class Garment:
         """What digests are made of."""
         return self.pixels.numpy().tobytes()
 
-    def decode(self) -> Tensor:
-        """The picture, grey, uint8 (1, 28, 28)."""
-        return self.pixels[None]
+    def decode(self, then: Callable[[Tensor], Tensor] = lambda picture: picture) -> Tensor:
+        """What ``then`` makes of the picture, grey, uint8 (1, 28, 28); the picture itself by default."""
+        return then(self.pixels[None])
 
 
 def find(root: Path | None) -> PhotoFolder:

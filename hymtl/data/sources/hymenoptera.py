@@ -9,6 +9,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
 from hymtl.data.photos import PhotoFolder, read_folder
 from hymtl.errors import HymtlError
 from hymtl.files import home, locked
@@ -30,7 +32,8 @@ def find(root: Path | None) -> PhotoFolder:
             "Remedies: correct data.root, leave it out to have them downloaded, or data=drawn."
         )
     try:
-        return read_folder(located or fetch(), "hymenoptera")
+        # As ImageFolder lists them: the archive has a stray imageNotFound.gif, and GIF is a kind that is read.
+        return read_folder(located or fetch(), "hymenoptera", IMG_EXTENSIONS)
     except HymtlError as error:
         raise HymtlError(
             f"The hymenoptera photos could not be found: {error} Remedies: data.root=/path/to/hymenoptera_data, "
