@@ -1,5 +1,8 @@
 """Run one experiment, or with -m a sweep of them: `python train.py --help`."""
 
+import sys
+from pathlib import Path
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
@@ -8,6 +11,7 @@ from omegaconf import DictConfig
 
 from hymtl.errors import HymtlError
 from hymtl.runtime import quicker_imports
+from hymtl.sweep import preflight
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -28,4 +32,5 @@ def main(cfg: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = preflight.refuse_or_announce(sys.argv[1:], Path(__file__).parent / "conf")
     main()

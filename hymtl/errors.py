@@ -14,8 +14,9 @@ class HymtlError(Exception):
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """A sentence that lists ``choices``, led by the one closest to ``name`` when one is close."""
     choices = sorted(choices)
-    close = difflib.get_close_matches(name, choices, n=1)
-    hint = f"Did you mean '{close[0]}'? " if close else ""
+    lower = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    hint = f"Did you mean '{lower[close[0]]}'? " if close else ""
     return f"{hint}Choose from: {', '.join(choices)}."
 
 

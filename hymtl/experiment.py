@@ -67,6 +67,7 @@ def run(cfg: DictConfig) -> result.Result | None:
 def prepare(cfg: DictConfig) -> Experiment:
     """Everything found, built and announced; nothing trained yet."""
     settings.check(cfg)
+    settings.check_optimizer(cfg)
     keep_big_blocks()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     strategy = strategies.create(**cfg.strategy)
@@ -96,7 +97,7 @@ def build(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, weights: Pre
         strategy,
         photos.classes,
         cast(dict, OmegaConf.to_container(cfg.optim, resolve=True)),
-        cast(dict, OmegaConf.to_container(cfg.scheduler, resolve=True)) if cfg.scheduler else None,
+        cast(dict, OmegaConf.to_container(cfg.scheduler, resolve=True)) if cfg.get("scheduler") else None,
         resize=resize,
         sources={"dataset": photos.record, "backbone": weights.record},
         network=network,
@@ -160,5 +161,5 @@ def _trainer(cfg: DictConfig, strategy: Strategy, history: History) -> pl.Traine
         history,
         ConvertBest(f"{cfg.run_dir}/artifact"),
     ]
-    chosen = [instantiate(callback) for callback in (cfg.callbacks or {}).values()]
+    chosen = [instantiate(callback) for callback in (cfg.get("callbacks") or {}).values()]
     return instantiate(cfg.trainer, accelerator=accelerator, logger=instantiate(cfg.logger), callbacks=needed + chosen)

@@ -1,12 +1,18 @@
 """Checking settings before anything slow begins; what YAML cannot say about them."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hymtl.errors import HymtlError
+from hymtl.errors import HymtlError, check_choice
+from hymtl.preprocessing import Preprocessing
+
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")  # of Lightning's, those that hymtl may run on
+GPU_DEVICES = ("nvidia[0-9]*", "kfd", "dxg")  # in Linux's /dev: NVIDIA's, AMD's, Windows' subsystem's
+SIZES = {"garment_cnn": 28}  # pixels that a backbone sees, where they are not the usual ones
 
 
 def _whole(least: int) -> tuple[str, Callable[[object], bool]]:
@@ -24,12 +30,15 @@ _RULES = {
     "data.fold": ("null or a whole number of at least 0", lambda v: v is None or _whole(0)[1](v)),
     "data.test_fraction": ("a number from 0 to below 1", lambda v: isinstance(v, int | float) and 0 <= v < 1),
     "data.cache_gb": ("a number of gigabytes", lambda v: isinstance(v, int | float) and v >= 0),
+    "optim.lr": ("a number of at least 0", lambda v: v is None or (isinstance(v, int | float) and v >= 0)),
+    "optim.weight_decay": ("a number of at least 0", lambda v: v is None or (isinstance(v, int | float) and v >= 0)),
+    "optim.momentum": ("a number of at least 0", lambda v: v is None or (isinstance(v, int | float) and v >= 0)),
     "data.features_gb": ("a number of gigabytes", lambda v: isinstance(v, int | float) and v >= 0),
 }
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuse values that would fail later or, worse, not at all.
+    """Refuse values that would fail later or, worse, not at all; what takes no import of torch to find out.
 
     Raises:
         HymtlError: naming the setting and what it may be.
@@ -41,9 +50,54 @@ def check(cfg: DictConfig) -> None:
         if not holds(value):
             raise HymtlError(f"{name}={value}: expected {expected}.")
     _check_fold(cfg.data.folds, cfg.data.fold)
+    _check_files(cfg)
+    _check_size(cfg)
+    _check_accelerator(cfg)
+
+
+def excused(name: str, value: object) -> bool:
+    """Whether a value that a library's annotation does not know is one that hymtl itself understands."""
+    return (name, value) in (("data.workers", "auto"), ("trainer.precision", "auto"))
+
+
+def _check_files(cfg: DictConfig) -> None:
     if cfg.ckpt_path and not Path(cfg.ckpt_path).is_file():
         raise HymtlError(f"ckpt_path={cfg.ckpt_path}: there is no such file. Give the last.ckpt of a run.")
-    _check_optimizer(cfg)
+    root, weights = cfg.data.get("root"), cfg.backbone.get("weights")
+    if cfg.data.get("source") == "folder" and not Path(root).expanduser().is_dir():
+        raise HymtlError(
+            f"data.root={root}: there is no such folder. Give one that holds train/CLASS/ and val/CLASS/ "
+            "folders of pictures."
+        )
+    if weights not in (None, "imagenet") and not Path(weights).expanduser().is_file():
+        raise HymtlError(
+            f"backbone.weights={weights}: there is no such file. Give the path of a state dict of "
+            f"{cfg.backbone.name}, or backbone.weights=imagenet, or backbone.weights=null (random)."
+        )
+
+
+def _check_size(cfg: DictConfig) -> None:
+    if "model" in cfg.backbone:  # another library's, which knows its size
+        return
+    if OmegaConf.is_interpolation(cfg.data, "resize"):  # not given
+        return
+    size = SIZES.get(cfg.backbone.name, Preprocessing().size)
+    if cfg.data.resize < size:
+        raise HymtlError(
+            f"data.resize={cfg.data.resize} is less than the {size} pixels that {cfg.backbone.name} sees. "
+            f"Give {size} or more."
+        )
+
+
+def _check_accelerator(cfg: DictConfig) -> None:
+    accelerator = cfg.trainer.get("accelerator", "auto")
+    check_choice("trainer.accelerator", accelerator, ACCELERATORS)
+    wanted = accelerator in ("gpu", "cuda") and sys.platform.startswith("linux")
+    if wanted and not any(any(Path("/dev").glob(pattern)) for pattern in GPU_DEVICES):
+        raise HymtlError(
+            f"trainer.accelerator={accelerator}: this machine shows no GPU. Use trainer.accelerator=cpu, or auto, "
+            "which takes a GPU where there is one."
+        )
 
 
 def resize(cfg: DictConfig, size: int) -> int:
@@ -63,13 +117,17 @@ def _check_fold(folds: int | None, fold: int | None) -> None:
         )
 
 
-def _check_optimizer(cfg: DictConfig) -> None:
-    """Build optimizer and scheduler once on a lone parameter, which finds bad values and misspelt options."""
+def check_optimizer(cfg: DictConfig) -> None:
+    """Build optimizer and scheduler once on a lone parameter, which finds bad values that only torch knows to be.
+
+    Raises:
+        HymtlError: with what torch says.
+    """
     from torch import nn, zeros
 
     try:
         optimizer = instantiate(cfg.optim)([nn.Parameter(zeros(1))])
-        if cfg.scheduler:
+        if cfg.get("scheduler"):
             instantiate(cfg.scheduler)(optimizer)
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise HymtlError(f"optim or scheduler: {error}. See conf/optim/ and conf/scheduler/.") from error

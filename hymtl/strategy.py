@@ -4,7 +4,7 @@ import contextlib
 import copy
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,10 @@ from hymtl.network import BatchNorms, Classifier
 
 if TYPE_CHECKING:
     from hymtl.quantization import Quantizer
+
+
+BatchNorm = Literal["auto", "train", "eval"]
+Engine = Literal["auto", "onednn", "x86", "fbgemm", "qnnpack", "reference"]  # of all quantizers
 
 
 @dataclass
@@ -132,7 +136,7 @@ def held_batch_norms(body: nn.Module, batch_norm: str, backbone: Backbone) -> li
     ``batch_norm`` is ``"train"`` (none), ``"eval"`` (all: they keep the statistics of pretraining, where
     those of a small batch would be noise) or ``"auto"``, what is known to suit the backbone.
     """
-    check_choice("strategy.batch_norm", batch_norm, ("auto", "train", "eval"))
+    check_choice("strategy.batch_norm", batch_norm, get_args(BatchNorm))
     if (backbone.batch_norm if batch_norm == "auto" else batch_norm) == "train":
         return []
     return batch_norms(body)

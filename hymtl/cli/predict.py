@@ -25,10 +25,12 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a line a picture; 1 where some were refused, each named on standard error."""
-    import hymtl  # torch comes with it: here, so that --help does not wait
+    missing = {path: HymtlError(f"{path}: there is no such file or folder.") for path in _missing(options)}
+    import hymtl  # torch comes with it: here, so that --help and these refusals do not wait
 
     predictor = hymtl.load(options.run)
-    outcomes = dict(predictor.files(options.pictures))
+    found = predictor.files(path for path in options.pictures if path not in missing)
+    outcomes = {**missing, **dict(found)}
     refused = {file: outcome for file, outcome in outcomes.items() if isinstance(outcome, HymtlError)}
     predictions = {file: outcome for file, outcome in outcomes.items() if not isinstance(outcome, HymtlError)}
     if options.json:
@@ -44,6 +46,20 @@ def run(options: argparse.Namespace) -> int:
     if not outcomes:
         raise HymtlError(f"{', '.join(map(str, options.pictures))}: there are no files in it.")
     return 1 if refused else 0
+
+
+def _missing(options: argparse.Namespace) -> list[Path]:
+    """Pictures that there are not.
+
+    Raises:
+        HymtlError: if there is no such run, or none of the pictures.
+    """
+    if not options.run.is_dir():
+        raise HymtlError(f"{options.run}: there is no such folder. Give a run's folder or the artifact in it.")
+    missing = [path for path in options.pictures if not path.exists()]
+    if len(missing) == len(options.pictures):
+        raise HymtlError(f"{', '.join(map(str, missing))}: there is no such file or folder.")
+    return missing
 
 
 def _table(predictions: dict) -> str:

@@ -12,6 +12,7 @@ from hymtl.data import transforms
 from hymtl.data.dataset import EpochSampler, PhotoDataset, mix
 from hymtl.data.loader import ThreadedLoader
 from hymtl.data.photos import PhotoFolder
+from hymtl.data.transforms import Augmentation
 from hymtl.errors import HymtlError
 from hymtl.preprocessing import Preprocessing
 from hymtl.runtime import available_cores
@@ -45,7 +46,7 @@ class PictureBatches:
         preprocessing: Preprocessing,
         *,
         batch_size: int = 4,
-        augmentation: str = "random_resized_crop",
+        augmentation: Augmentation = "random_resized_crop",
         resize: int = 256,
         workers: int | str = "auto",
         cache_gb: float = 2.0,

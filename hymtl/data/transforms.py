@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal, get_args
 
 import torch
 from torch import Generator, Tensor
@@ -16,7 +17,7 @@ from torchvision.transforms.v2 import functional as F
 from hymtl.errors import HymtlError, check_choice
 from hymtl.preprocessing import Preprocessing
 
-AUGMENTATIONS = ("random_resized_crop", "random_crop", "none")
+Augmentation = Literal["random_resized_crop", "random_crop", "none"]
 MAX_SCALED = 100_000_000  # pixels of a scaled picture
 
 
@@ -39,7 +40,7 @@ def training(preprocessing: Preprocessing, augmentation: str, resize: int) -> Tr
     scaled to size, flipped half the time); ``random_crop`` the quantized tutorial's (shorter side scaled to
     ``resize``, a crop of size, flipped half the time); ``none`` is :func:`evaluation`.
     """
-    check_choice("data.augmentation", augmentation, AUGMENTATIONS)
+    check_choice("data.augmentation", augmentation, get_args(Augmentation))
     colour, size = _colour(preprocessing), preprocessing.size
     if augmentation == "none":
         return evaluation(preprocessing, resize)

@@ -11,7 +11,7 @@ with) knows ``torch.ao.quantization`` or torchao, so that the day either leaves,
 import contextlib
 import importlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast, get_args
 
 from torch import Tensor, nn
 
@@ -19,7 +19,7 @@ from hymtl.errors import HymtlError, check_choice
 
 Picture = tuple[int, ...]  # channels, height and width of what a network sees
 PICTURE = (3, 224, 224)  # of most
-QUANTIZERS = ("eager", "pt2e")  # the other files of this folder are parts of these
+QuantizerName = Literal["eager", "pt2e"]  # the other files of this folder are parts of these
 N = TypeVar("N", bound=nn.Module)
 
 
@@ -71,7 +71,7 @@ def choose(name: str) -> Quantizer:
     Raises:
         HymtlError: if there is none of that name.
     """
-    check_choice("strategy.quantizer", name, QUANTIZERS)
+    check_choice("strategy.quantizer", name, get_args(QuantizerName))
     return cast(Quantizer, importlib.import_module(f"hymtl.quantization.{name}"))
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from hymtl.backbones.backbone import Backbone
 from hymtl.network import Classifier
-from hymtl.strategy import Strategy, held_batch_norms
+from hymtl.strategy import BatchNorm, Strategy, held_batch_norms
 
 
 @dataclass
@@ -17,7 +17,7 @@ class Finetune(Strategy):
     """
 
     name = "finetune"
-    batch_norm: str = "auto"
+    batch_norm: BatchNorm = "auto"
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:
         body = backbone.build()

@@ -1,6 +1,7 @@
 """Frozen: the backbone stays as it is, a new head is trained on its features."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
@@ -22,7 +23,7 @@ class Frozen(Strategy):
     """
 
     name = "frozen"
-    batch_norm: str = "eval"
+    batch_norm: Literal["eval", "moving"] = "eval"
     views: int | None = None
 
     def __post_init__(self) -> None:

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.network import Classifier
+from hymtl.quantization import QuantizerName
 from hymtl.strategies.finetune import Finetune
-from hymtl.strategy import Int8
+from hymtl.strategy import Engine, Int8
 
 
 @dataclass
@@ -20,8 +21,8 @@ class PTQ(Int8, Finetune):
     """
 
     name = "ptq"
-    quantizer: str = "eager"
-    engine: str = "auto"
+    quantizer: QuantizerName = "eager"
+    engine: Engine = "auto"
 
     def __post_init__(self) -> None:
         self.engine = self.quantization.choose_engine(self.engine)

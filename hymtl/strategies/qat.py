@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
@@ -11,8 +11,10 @@ from hymtl.backbones.backbone import Backbone
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.errors import check_choice, check_epochs
 from hymtl.network import Classifier
-from hymtl.quantization import choose_reduce_range
+from hymtl.quantization import QuantizerName, choose_reduce_range
 from hymtl.strategy import (
+    BatchNorm,
+    Engine,
     Int8,
     batch_norms,
     dropout_head,
@@ -39,11 +41,11 @@ class QAT(Int8):
     """
 
     name = "qat"
-    quantizer: str = "eager"
-    engine: str = "auto"
-    observers: str = "training"
+    quantizer: QuantizerName = "eager"
+    engine: Engine = "auto"
+    observers: Literal["training", "always"] = "training"
     reduce_range: bool | str = "auto"
-    batch_norm: str = "auto"
+    batch_norm: BatchNorm = "auto"
     freeze_batch_norm_after: int | None = None
     freeze_observers_after: int | None = None
 

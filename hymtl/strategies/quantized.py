@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -11,7 +12,8 @@ from hymtl.backbones.backbone import Backbone
 from hymtl.backbones.pretrained import IMAGENET, Pretrained, read_state_dict
 from hymtl.errors import HymtlError, check_choice, check_views
 from hymtl.network import Classifier
-from hymtl.strategy import Int8, dropout_head, load_backbone
+from hymtl.quantization import QuantizerName
+from hymtl.strategy import Engine, Int8, dropout_head, load_backbone
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +34,9 @@ class Quantized(Int8):
 
     name = "quantized"
     cpu_only = True
-    source: str = "auto"
-    quantizer: str = "eager"
-    engine: str = "auto"
+    source: Literal["auto", "official", "calibrated"] = "auto"
+    quantizer: QuantizerName = "eager"
+    engine: Engine = "auto"
     views: int | None = None
 
     def __post_init__(self) -> None:

@@ -1,0 +1,118 @@
+"""Before anything slow begins: every job's config composed and checked, then what the sweep will cost.
+
+Nothing here imports torch, so a wrong setting is refused within a second or two.
+"""
+
+import itertools
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.types import Override
+from hydra.core.singleton import Singleton
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from hymtl.errors import HymtlError
+from hymtl.overrides import Overrides
+
+BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+JOBS = "HYMTL_SWEEP_JOBS"  # in the environment: of how many jobs a job is one
+
+
+def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
+    """The command line of ``train.py`` as Hydra takes it, checked; the process ends, with code 1, where it is wrong.
+
+    Processes that Lightning starts beside the first one have nothing to check.
+    """
+    arguments = list(arguments)
+    options = get_args_parser().parse_args(arguments)
+    elsewhere = options.config_path or options.config_name or options.config_dir or options.experimental_rerun
+    asked = options.help or options.hydra_help or options.info or options.shell_completion or options.cfg == "hydra"
+    if elsewhere or asked or "LOCAL_RANK" in os.environ:
+        return arguments
+    singletons = Singleton.get_state()
+    try:
+        with Overrides(conf) as overrides:
+            arguments = [overrides.for_hydra(word) for word in arguments]
+            options.overrides = [overrides.for_hydra(word) for word in options.overrides]
+            said = _checked(options, overrides)
+    except HymtlError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    finally:
+        Singleton.set_state(singletons)  # Hydra is about to start for itself
+    if said and not options.cfg:
+        print(said)
+    return arguments
+
+
+def _checked(options: Namespace, overrides: Overrides) -> str | None:
+    """What to say before a sweep begins; None before a single run."""
+    started = time.monotonic()
+    words = overrides.parse(options.overrides)
+    fixed = [word.input_line or "" for word in words if not word.is_sweep_override()]
+    base = overrides.compose(fixed)
+    if not options.multirun and base.hydra.mode != RunMode.MULTIRUN:
+        overrides.check(options.overrides)
+        return None
+    jobs = list(_jobs(overrides, base, words))
+    configs = _all_checked(overrides, jobs)
+    if not jobs:
+        overrides.check(fixed)
+    if not configs:
+        return None
+    os.environ[JOBS] = str(len(configs))
+    folder = Path(OmegaConf.select(configs[0], "hydra.sweep.dir"))
+    from hymtl.sweep import estimate  # here, as a refusal has no use for it
+
+    return estimate.words(configs, folder, time.monotonic() - started)
+
+
+def _jobs(overrides: Overrides, base: DictConfig, words: Sequence[Override]) -> Iterator[list[str]]:
+    """The command lines of a sweep's jobs; of a search, whose values are not known yet, none."""
+    sweeper = base.hydra.sweeper
+    if sweeper.get("_target_") != BASIC:
+        return
+    from_config = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    by_key = {word.get_key_element(): word for word in [*overrides.parse(from_config), *words]}
+    yield from map(list, itertools.product(*(_values(word) for word in by_key.values())))
+
+
+def _values(word: Override) -> list[str]:
+    """A word for each of the values that one sweeps over."""
+    if not word.is_sweep_override():
+        return [word.input_line or ""]
+    if not word.is_discrete_sweep():
+        raise HymtlError(
+            f"{word.input_line}: Hydra's own sweeper takes lists of values; for others, experiment=search/lr"
+        )
+    return [f"{word.get_key_element()}={value}" for value in word.sweep_string_iterator()]
+
+
+def _all_checked(overrides: Overrides, jobs: Sequence[list[str]]) -> list[DictConfig]:
+    """The config of each job.
+
+    Raises:
+        HymtlError: with every job that is wrong.
+    """
+    configs: list[DictConfig] = []
+    wrong: dict[str, list[str]] = {}  # what is wrong, and the jobs it is wrong in
+    for job in jobs:
+        try:
+            configs.append(overrides.check(job))
+        except HymtlError as error:
+            wrong.setdefault(str(error), []).append(" ".join(job))
+    if not wrong:
+        return configs
+    if len(jobs) == 1:
+        raise HymtlError(next(iter(wrong)))
+    bad = sum(map(len, wrong.values()))
+    lines = [f"{bad} of {len(jobs)} jobs cannot run, so none was started:"]
+    for error, where in wrong.items():
+        lines += [*(f"  {job}" for job in where), f"      {error}"]
+    raise HymtlError("\n".join(lines))

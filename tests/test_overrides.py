@@ -1,0 +1,141 @@
+"""Wrong settings: refused by name, with what was meant, before anything slow is imported."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hymtl.errors import HymtlError
+from hymtl.overrides import Overrides
+from hymtl.sweep import preflight
+
+ROOT = Path(__file__).parents[1]
+
+WRONG = {
+    # Names that nobody reads.
+    "lr=0.1": ["Did you mean optim.lr?"],
+    "+lr=0.1": ["nobody reads", "Did you mean optim.lr?"],
+    "++lr=0.1": ["nobody reads", "Did you mean optim.lr?"],
+    "optim.learning_rate=1": ["Did you mean optim.lr?"],
+    "+optim.learning_rate=1": ["torch.optim.SGD takes no learning_rate", "Did you mean optim.lr?"],
+    "model=resnet18": ["Did you mean backbone=resnet18?"],
+    "+model=resnet18": ["Did you mean backbone=resnet18?"],
+    "optimizer=adamw": ["Did you mean optim=adamw?"],
+    "batch_size=8": ["Did you mean data.batch_size?"],
+    "num_workers=2": ["Did you mean data.workers?"],
+    "trainer.max_epoch=3": ["Did you mean trainer.max_epochs?"],
+    "+trainer.foo=1": ["pytorch_lightning.Trainer takes no foo"],
+    "trainer.overfit_batches=3": ["pytorch_lightning.Trainer takes it: +trainer.overfit_batches=3"],
+    "+strategy.head_epochs=3": ["nobody reads"],
+    "+callbacks.mine=1": ["+callbacks.mine._target_="],
+    "+callbacks.mine._target_=nowhere.Class": ["the package nowhere is not installed"],
+    "~optim": ["a run cannot do without optim"],
+    "~data.batch_size": ["a run cannot do without data.batch_size"],
+    "~lr": ["there is no such setting"],
+    # Choices that there are not.
+    "strategy=QAT": ["Did you mean 'qat'?", "finetune"],
+    "backbone=resnet34": ["Did you mean 'resnet", "efficientnet_lite0"],
+    "backbone.name=resnet34": ["Did you mean 'resnet"],
+    "experiment=tutorial": ["tutorial/finetune", "tutorial/qat"],
+    "strategy=qat,frozen": ["takes -m: python train.py -m strategy=qat,frozen"],
+    "+data=folder": ["leave out the +"],
+    # Values that cannot be right.
+    "optim.lr=abc": ["optim.lr=abc: expected a number"],
+    "optim.lr=-1": ["expected a number of at least 0"],
+    "optim.lr=${nothing}": ["optim.lr cannot be resolved"],
+    "optim.lr": ["expected NAME=VALUE"],
+    "data.root=a(b": ["quotes of its own"],
+    "data.resize=100": ["100 is less than the 224 pixels"],
+    "data.augmentation=rotate": ["Choose from: "],
+    "data=folder": ["data.root has no value"],
+    "backbone.weights=missing.pth": ["there is no such file"],
+    "trainer.accelerator=gppu": ["Did you mean 'gpu'?"],
+    "trainer.precision=fp16": ["bf16-mixed"],
+    "trainer.gradient_clip_val=much": ["expected a number or null"],
+    "strategy.batch_norm=off": ["Choose from: auto, eval, train"],
+}
+
+RIGHT = [
+    "+optim.nesterov=true", "+optim.dampening=0", "+trainer.overfit_batches=3", "+trainer.accumulate_grad_batches=2",
+    "+trainer.fast_dev_run=true", "trainer.gradient_clip_val=1", "data.workers=auto", "~callbacks.pictures",
+    "~callbacks", "callbacks=null", "~scheduler", "scheduler=null", "backbone.weights=null",
+    "+callbacks.mine._target_=pytorch_lightning.callbacks.DeviceStatsMonitor", "trainer.devices=auto",
+    "hydra.run.dir=elsewhere", "+hydra.job.env_set.A=b", "optim=adamw", "experiment=tutorial/qat", "seed=3",
+    "trainer.precision=bf16-mixed", "experiment=null",
+]  # fmt: skip
+
+
+@pytest.fixture
+def overrides():
+    with Overrides(ROOT / "conf") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("word", WRONG)
+def test_a_wrong_setting_is_refused_by_name(overrides, word):
+    with pytest.raises(HymtlError) as refused:
+        overrides.check([word])
+    said = str(refused.value)
+    assert [part for part in WRONG[word] if part not in said] == [], said
+    assert "Could not override" not in said and "append to your config" not in said
+
+
+@pytest.mark.parametrize("word", RIGHT)
+def test_what_somebody_reads_is_accepted(overrides, word):
+    overrides.check([overrides.for_hydra(word)])
+
+
+def test_every_choice_that_is_offered_can_be_made(overrides, pictures):
+    for group in ("strategy", "optim", "scheduler", "trainer", "callbacks", "logger", "experiment"):
+        for option in overrides._options(group):
+            overrides.check([overrides.for_hydra(f"{group}={option}")])
+
+
+WATCHED = """
+import atexit, runpy, sys
+atexit.register(lambda: print("torch" in sys.modules))
+sys.argv = ["train.py", "+lr=0.1"]
+runpy.run_path("train.py", run_name="__main__")
+"""
+
+
+def test_a_refusal_takes_a_second_and_no_torch():
+    before = os.times().children_user
+    done = subprocess.run([sys.executable, "-c", WATCHED], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "Did you mean optim.lr?" in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout.strip() == "False"
+    assert os.times().children_user - before < 2
+
+
+def check(*words):
+    preflight.refuse_or_announce(words, ROOT / "conf")
+
+
+def test_all_bad_jobs_of_a_sweep_are_named_before_the_first_starts(capsys):
+    seeds = ",".join(map(str, range(5)))
+    with pytest.raises(SystemExit) as stop:
+        check("-m", "strategy=finetune,frozen,qat,qta", f"seed={seeds},x")
+    said = capsys.readouterr().err
+    assert stop.value.code == 1 and "9 of 24 jobs cannot run, so none was started" in said
+    assert "strategy=qat seed=x" in said and "Did you mean 'qat'?" in said and "seed=x: expected a whole number" in said
+
+
+def test_a_sweep_begins_with_what_it_will_take(capsys, tmp_path):
+    check("-m", "strategy=frozen,qat", "seed=0,1,2", f"hydra.sweep.dir={tmp_path}")
+    said = capsys.readouterr().out
+    assert said.startswith("6 jobs, their settings checked in") and "GB of disk" in said
+
+
+def test_a_search_has_its_other_settings_checked(capsys):
+    with pytest.raises(SystemExit):
+        check("experiment=search/lr", "lr=3")
+    assert "Did you mean optim.lr?" in capsys.readouterr().err
+    check("experiment=search/lr", "optim.lr=interval(0.1,1)")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job", "strategy=qat"], ["strategy=qat", "optim.lr=1e-3"]])
+def test_a_right_command_line_is_left_to_hydra(words, capsys):
+    check(*words)
+    assert capsys.readouterr().out == ""
