@@ -71,6 +71,7 @@ def prepare(cfg: DictConfig) -> Experiment:
     keep_big_blocks()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     strategy = strategies.create(**cfg.strategy)
+    _check_accelerator(cfg, strategy)
     photos, weights = find(cfg)
     _announce(photos, weights)
     strategy.check(weights)
@@ -130,6 +131,21 @@ def record(built: Experiment, cfg: DictConfig) -> result.Result | None:
     )
 
 
+def _check_accelerator(cfg: DictConfig, strategy: Strategy) -> None:
+    accelerator = cfg.trainer.get("accelerator", "auto")
+    if strategy.cpu_only and accelerator not in ("auto", "cpu"):
+        raise HymtlError(
+            f"trainer.accelerator={accelerator}: int8 networks run on the CPU only, and strategy="
+            f"{strategy.name} trains on one. Use trainer.accelerator=cpu, or strategy=qat, which trains on a GPU."
+        )
+    settings.check_accelerator(cfg)
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        raise HymtlError(
+            f"trainer.accelerator={accelerator}: torch {torch.__version__} finds no GPU that it can use. "
+            "Use trainer.accelerator=cpu, or auto."
+        )
+
+
 def _announce(photos: PhotoFolder, weights: Pretrained) -> None:
     """The first lines of the log: what is really used, and loudly if it is not what was asked for first."""
     for source in (photos, weights):
@@ -145,14 +161,7 @@ def _announce(photos: PhotoFolder, weights: Pretrained) -> None:
 
 
 def _trainer(cfg: DictConfig, strategy: Strategy, history: History) -> pl.Trainer:
-    accelerator = cfg.trainer.accelerator
-    if strategy.cpu_only:
-        if accelerator not in ("auto", "cpu"):
-            raise HymtlError(
-                f"trainer.accelerator={accelerator}: int8 networks run on the CPU only, and strategy="
-                f"{strategy.name} trains on one. Use trainer.accelerator=cpu, or strategy=qat, which trains on a GPU."
-            )
-        accelerator = "cpu"
+    accelerator = "cpu" if strategy.cpu_only else cfg.trainer.accelerator
     # Without these there is no result, so no override takes them out. BestCheckpoint comes first of all checkpoints,
     # so that Lightning's ckpt_path="best" means it; those of the config see what ConvertBest made.
     needed = [

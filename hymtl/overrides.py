@@ -114,6 +114,7 @@ class Overrides:
             check_choice(setting, OmegaConf.select(plain, setting), self._options(setting.partition(".")[0]))
         _check_types(plain, declared)
         settings.check(plain)
+        settings.check_accelerator(plain)
         return cfg
 
     def compose(self, words: Sequence[str]) -> DictConfig:
@@ -251,7 +252,7 @@ class Overrides:
 def _leaves(cfg: DictConfig, path: str = "", *, with_sections: bool = False) -> Iterator[tuple[str, Any]]:
     """Settings by their dotted names, not resolved."""
     for key in cfg:
-        node, name = cfg._get_node(key), f"{path}{key}"
+        node, name = cfg._get_node(key), path + str(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
             if with_sections:
                 yield name, node

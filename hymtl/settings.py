@@ -52,7 +52,6 @@ def check(cfg: DictConfig) -> None:
     _check_fold(cfg.data.folds, cfg.data.fold)
     _check_files(cfg)
     _check_size(cfg)
-    _check_accelerator(cfg)
 
 
 def excused(name: str, value: object) -> bool:
@@ -89,7 +88,12 @@ def _check_size(cfg: DictConfig) -> None:
         )
 
 
-def _check_accelerator(cfg: DictConfig) -> None:
+def check_accelerator(cfg: DictConfig) -> None:
+    """Refuse an accelerator that is none, or that this machine has not.
+
+    Raises:
+        HymtlError: naming the setting and the remedy.
+    """
     accelerator = cfg.trainer.get("accelerator", "auto")
     check_choice("trainer.accelerator", accelerator, ACCELERATORS)
     wanted = accelerator in ("gpu", "cuda") and sys.platform.startswith("linux")

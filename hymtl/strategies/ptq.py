@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor
 
@@ -25,7 +26,7 @@ class PTQ(Int8, Finetune):
     engine: Engine = "auto"
 
     def __post_init__(self) -> None:
-        self.engine = self.quantization.choose_engine(self.engine)
+        self.engine = cast(Engine, self.quantization.choose_engine(self.engine))
 
     def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
         return {"float": Classifier(self.quantization.fused(network.backbone), network.head)}

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
@@ -42,7 +42,7 @@ class Quantized(Int8):
     def __post_init__(self) -> None:
         check_choice("strategy.source", self.source, ("auto", "official", "calibrated"))
         check_views(self.views)
-        self.engine = self.quantization.choose_engine(self.engine)
+        self.engine = cast(Engine, self.quantization.choose_engine(self.engine))
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:
         return self._classifier(self._untrained(backbone), backbone, classes)

@@ -9,6 +9,7 @@ from hymtl.backbones.pretrained import Pretrained
 from hymtl.errors import HymtlError
 from hymtl.network import Classifier
 from hymtl.strategies.finetune import Finetune
+from hymtl.strategy import BatchNorm
 
 
 @dataclass
@@ -16,7 +17,7 @@ class Scratch(Finetune):
     """Every parameter trains, from random weights; batch norm has no statistics yet that could be kept."""
 
     name = "scratch"
-    batch_norm: str = "train"
+    batch_norm: BatchNorm = "train"
 
     def check(self, pretrained: Pretrained) -> None:
         if pretrained.file is not None:

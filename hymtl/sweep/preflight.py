@@ -113,6 +113,6 @@ def _all_checked(overrides: Overrides, jobs: Sequence[list[str]]) -> list[DictCo
         raise HymtlError(next(iter(wrong)))
     bad = sum(map(len, wrong.values()))
     lines = [f"{bad} of {len(jobs)} jobs cannot run, so none was started:"]
-    for error, where in wrong.items():
-        lines += [*(f"  {job}" for job in where), f"      {error}"]
+    for reason, where in wrong.items():
+        lines += [*(f"  {job}" for job in where), f"      {reason}"]
     raise HymtlError("\n".join(lines))
