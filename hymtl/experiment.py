@@ -30,7 +30,8 @@ from hymtl.records import result
 from hymtl.runtime import keep_big_blocks
 from hymtl.strategy import Strategy
 
-SPLIT = ("folds", "fold", "test_fraction")  # the settings of data that say who trains, validates and tests
+# The settings of data that say who trains, validates and tests.
+SPLIT = ("folds", "fold", "val_fraction", "test_fraction", "split_seed", "group")
 # Settings of data that are no business of the loaders.
 NOT_LOADED = ("source", "root", "features_gb", "resize", "resize_at_224", *SPLIT)
 
@@ -153,9 +154,10 @@ def _announce(photos: PhotoFolder, weights: Pretrained) -> None:
             log.warning("!!! %s", source.fallback)
     counts = ", ".join(f"{len(split)} {name}" for name, split in photos.splits.items())
     log.info("dataset   %s (%s; %s) sha256 %.12s", photos.name, photos.root, counts, photos.digest)
-    if split := photos.arrangement:
-        fold = f"fold {split['fold']} of {split['folds']}" if split["folds"] else "the folder's own"
-        log.info("split     %s, test fraction %g", fold, split["test_fraction"])
+    if photos.left_out:
+        log.warning("left out  %d files of no kind that is read: %s", len(photos.left_out), ", ".join(photos.left_out))
+    if photos.arrangement:
+        log.info("split     %s", result.Split(**photos.arrangement).words)
     log.info("classes   %s", ", ".join(photos.classes))
     log.info("backbone  %s, weights %s, sha256 %.12s", weights.backbone.name, weights.weights, weights.digest)
 

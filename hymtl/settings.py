@@ -1,5 +1,6 @@
 """Checking settings before anything slow begins; what YAML cannot say about them."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,18 @@ def _whole(least: int) -> tuple[str, Callable[[object], bool]]:
     return f"a whole number of at least {least}", lambda v: isinstance(v, int) and v is not True and v >= least
 
 
+def _share(value: object) -> bool:
+    return isinstance(value, int | float) and value is not True and 0 <= value < 1
+
+
+def _is_expression(value: object) -> bool:
+    try:
+        re.compile(str(value))
+    except re.error:
+        return False
+    return isinstance(value, str) and bool(value)
+
+
 _RULES = {
     "seed": _whole(0),
     "epochs": _whole(1),
@@ -28,6 +41,9 @@ _RULES = {
     "data.workers": ("'auto' or a whole number of at least 0", lambda v: v == "auto" or _whole(0)[1](v)),
     "data.folds": ("null or a whole number of at least 2", lambda v: v is None or _whole(2)[1](v)),
     "data.fold": ("null or a whole number of at least 0", lambda v: v is None or _whole(0)[1](v)),
+    "data.val_fraction": ("null or a number above 0 and below 1", lambda v: v is None or (_share(v) and v > 0)),
+    "data.split_seed": _whole(0),
+    "data.group": ("null or a regular expression", lambda v: v is None or _is_expression(v)),
     "data.test_fraction": ("a number from 0 to below 1", lambda v: isinstance(v, int | float) and 0 <= v < 1),
     "data.cache_gb": ("a number of gigabytes", lambda v: isinstance(v, int | float) and v >= 0),
     "optim.lr": ("a number of at least 0", lambda v: v is None or (isinstance(v, int | float) and v >= 0)),
@@ -50,6 +66,7 @@ def check(cfg: DictConfig) -> None:
         if not holds(value):
             raise HymtlError(f"{name}={value}: expected {expected}.")
     _check_fold(cfg.data.folds, cfg.data.fold)
+    _check_fractions(cfg.data)
     _check_files(cfg)
     _check_size(cfg)
 
@@ -65,8 +82,8 @@ def _check_files(cfg: DictConfig) -> None:
     root, weights = cfg.data.get("root"), cfg.backbone.get("weights")
     if cfg.data.get("source") == "folder" and not Path(root).expanduser().is_dir():
         raise HymtlError(
-            f"data.root={root}: there is no such folder. Give one that holds train/CLASS/ and val/CLASS/ "
-            "folders of pictures."
+            f"data.root={root}: there is no such folder. Give one that holds CLASS/ folders of pictures, or train/ "
+            "and val/ with such folders."
         )
     if weights not in (None, "imagenet") and not Path(weights).expanduser().is_file():
         raise HymtlError(
@@ -118,6 +135,16 @@ def _check_fold(folds: int | None, fold: int | None) -> None:
         raise HymtlError(
             f"data.folds={folds} with data.fold={'null' if fold is None else fold}: give data.fold=0 to {folds - 1}, "
             f"or sweep them all: -m data.fold={every}"
+        )
+
+
+def _check_fractions(data: DictConfig) -> None:
+    if data.folds is not None and data.val_fraction is not None:
+        raise HymtlError(f"data.folds={data.folds} validates one fold: leave data.val_fraction out.")
+    if (data.val_fraction or 0) + data.test_fraction >= 1:
+        raise HymtlError(
+            f"data.val_fraction={data.val_fraction} and data.test_fraction={data.test_fraction} leave nothing to "
+            "train on."
         )
 
 

@@ -29,7 +29,7 @@ def tables(runs: list[Run], absent: Iterable[Absent] = ()) -> list[Table]:
     """
     datasets = defaultdict(list)
     for run in runs:
-        datasets[run.result.dataset.digest, run.split.folds, run.split.test_fraction].append(run)
+        datasets[run.result.dataset.digest, run.split.pooled.model_dump_json()].append(run)
     made = []
     for same_data in datasets.values():
         groups = defaultdict(list)

@@ -60,6 +60,10 @@ class Table:
         photos = f"{split.folds} folds" if split.folds else f"{data.train} training + {data.val} validation photos"
         if fraction := split.test_fraction:
             photos += f", {fraction:.0%} of all set aside for a test"
+        if split.split_seed:
+            photos += f", split_seed {split.split_seed}"
+        if split.group:
+            photos += f", groups {split.group}"
         weights = sorted({_weights(run) for run in self.runs})
         return f"{data.name} ({photos}; sha256 {data.digest[:12]}), {', '.join(weights)}"
 

@@ -1,8 +1,8 @@
-"""Pictures in folders: ``train/CLASS/*``, ``val/CLASS/*`` and, where there is one, ``test/CLASS/*``."""
+"""Pictures in folders: ``CLASS/*``, or ``train/CLASS/*``, ``val/CLASS/*`` and, where there is one, ``test/CLASS/*``."""
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -13,15 +13,25 @@ from hymtl.data import reading
 from hymtl.errors import HymtlError
 
 SPLITS = ("train", "val", "test")
+UNSPLIT = "all"  # the only split of pictures that have none yet
+# Names that others give to these splits: a class of such a name is none.
+MISNAMED = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "eval": "val", "test": "test", "testing": "test",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One picture file: ``name`` is its path below the dataset's folder, ``label`` the index of its class."""
+    """One picture file: ``name`` is its path below the dataset's folder, ``label`` the index of its class.
+
+    Photos of one ``group`` (a plant, a patient, a video) never stand on two sides of a split.
+    """
 
     file: Path
     name: str
     label: int
+    group: str | None = None
 
     def content(self) -> bytes:
         """What digests are made of."""
@@ -42,7 +52,8 @@ class PhotoFolder:
 
     ``name`` says what it is (``hymenoptera``, ``drawn``, ``folder``); ``fallback``, in a sentence, why it is
     not what was asked for first, where that is so; ``arrangement``, how :func:`hymtl.data.splits.arrange` split
-    it anew, None where the splits are its own.
+    it anew, None where the splits are its own; ``left_out`` are names of files of no kind that is read. ``table`` is
+    what a table says of the pictures and their names don't, None for folders.
     """
 
     name: str
@@ -51,12 +62,14 @@ class PhotoFolder:
     splits: dict[str, list[Photo]]
     fallback: str | None = None
     arrangement: dict | None = None
+    left_out: list[str] = field(default_factory=list)
+    table: str | None = None
 
     @cached_property
     def digest(self) -> str:
         """sha256, in hex, over the names and the bytes of all pictures: two datasets of one digest are one."""
         lines = [f"{name}\0{digest}\n" for name, digest in sorted(self.digests.items())]
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return hashlib.sha256("".join([*lines, self.table or ""]).encode()).hexdigest()
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -73,48 +86,77 @@ class PhotoFolder:
 
 
 def read_folder(root: Path, name: str = "folder", suffixes: tuple[str, ...] = reading.SUFFIXES) -> PhotoFolder:
-    """Read the layout of a dataset's folder, of files that end in one of ``suffixes``; no picture is decoded yet.
+    """Read a dataset's folder, of files that end in one of ``suffixes``; no picture is decoded yet.
+
+    Where it has neither ``train/`` nor ``val/``, its folders are the classes, of which
+    :func:`hymtl.data.splits.arrange` makes splits.
 
     Raises:
         HymtlError: if the folder, a split or a class is missing or empty, or the splits' classes differ.
     """
     if not root.is_dir():
         raise HymtlError(
-            f"data.root={root}: there is no such folder. Give one that holds train/CLASS/ and val/CLASS/ "
-            "folders of pictures."
+            f"data.root={root}: there is no such folder. Give one that holds CLASS/ folders of pictures, or train/ and "
+            "val/ with such folders."
         )
+    given = [split for split in SPLITS if (root / split).is_dir()]
+    _check_split_names(root, given)
+    classes = _classes(root / given[0] if given else root)
+    files = {split: _pictures(root / split if given else root, classes, suffixes) for split in given or [UNSPLIT]}
+    splits = {
+        split: [Photo(file, file.relative_to(root).as_posix(), label) for file, label in found]
+        for split, found in files.items()
+    }
+    taken = {file for found in files.values() for file, _ in found}
+    left_out = sorted(
+        file.relative_to(root).as_posix()
+        for split in given or ["."]
+        for file in (root / split).rglob("*")
+        if file not in taken and not file.name.startswith(".") and file.is_file()
+    )
+    return PhotoFolder(name, root, classes, splits, left_out=left_out)
+
+
+def _check_split_names(root: Path, given: list[str]) -> None:
+    """Refuse a folder that has one of ``train/`` and ``val/`` only, or both by other names."""
+    folders = sorted(folder.name for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    meant = {folder: MISNAMED[folder.lower()] for folder in folders if folder.lower() in MISNAMED}
     for split in ("train", "val"):
-        if not (root / split).is_dir():
-            raise HymtlError(f"{root} has no folder {split}/. It must hold train/CLASS/ and val/CLASS/ folders.")
-    classes = _classes(root / "train")
-    splits = {split: _photos(root, split, classes, suffixes) for split in SPLITS if (root / split).is_dir()}
-    return PhotoFolder(name, root, classes, splits)
+        if split in given or not (given or meant):
+            continue
+        others = [folder for folder, right in meant.items() if right == split]
+        hint = f" Did you mean {split}/ by {others[0]}/? Rename it." if others else ""
+        raise HymtlError(
+            f"{root} has no folder {split}/.{hint} It must hold train/CLASS/ and val/CLASS/ folders, or CLASS/ folders "
+            "alone, which data.val_fraction splits."
+        )
 
 
-def _classes(split: Path) -> list[str]:
-    classes = sorted(folder.name for folder in split.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+def _classes(folder: Path) -> list[str]:
+    classes = sorted(inside.name for inside in folder.iterdir() if inside.is_dir() and not inside.name.startswith("."))
     if len(classes) < 2:
-        raise HymtlError(f"{split} has {len(classes)} class folders; telling classes apart takes at least two.")
+        raise HymtlError(f"{folder} has {len(classes)} class folders; telling classes apart takes at least two.")
     return classes
 
 
-def _photos(root: Path, split: str, classes: list[str], suffixes: tuple[str, ...]) -> list[Photo]:
-    if _classes(root / split) != classes:
-        differing = sorted(set(_classes(root / split)) ^ set(classes))
+def _pictures(folder: Path, classes: list[str], suffixes: tuple[str, ...]) -> list[tuple[Path, int]]:
+    """The pictures of each class of a split, and its number."""
+    if _classes(folder) != classes:
+        differing = sorted(set(_classes(folder)) ^ set(classes))
         raise HymtlError(
-            f"The classes of {root / split} and {root / 'train'} differ ({', '.join(differing)} in one only). "
+            f"The classes of {folder} and {folder.parent / SPLITS[0]} differ ({', '.join(differing)} in one only). "
             "Give both the same class folders."
         )
-    photos = []
+    pictures = []
     for label, name in enumerate(classes):
-        files = sorted(file for file in (root / split / name).rglob("*") if is_picture(file, suffixes))
+        files = sorted(file for file in (folder / name).rglob("*") if is_picture(file, suffixes))
         if not files:
             raise HymtlError(
-                f"{root / split / name} holds no pictures ({', '.join(suffixes)}). "
+                f"{folder / name} holds no pictures ({', '.join(suffixes)}). "
                 "Put some there or remove the folder from every split."
             )
-        photos += [Photo(file, file.relative_to(root).as_posix(), label) for file in files]
-    return photos
+        pictures += [(file, label) for file in files]
+    return pictures
 
 
 def is_picture(file: Path, suffixes: tuple[str, ...] = reading.SUFFIXES) -> bool:

@@ -1,48 +1,103 @@
-"""Other splits than a folder's own: folds for cross-validation, and a test part that nothing selects on.
+"""Splits: folds for cross-validation, validation and test parts of pictures that have none.
 
-Who goes where follows from the photos' names alone, so it is the same for every strategy and every seed, and
-the test part is the same with and without folds.
+Who goes where follows from the photos' names (or their groups') and ``data.split_seed`` alone, so it is the same for
+every strategy and every seed, and the test part is the same with and without folds.
 """
 
 import hashlib
-from collections import Counter
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
-from hymtl.data.photos import Photo, PhotoFolder
+from hymtl.data.photos import SPLITS, UNSPLIT, Photo, PhotoFolder
 from hymtl.errors import HymtlError
+
+VAL_FRACTION = 0.2  # of pictures that come without splits
 
 Splits = dict[str, list[Photo]]
 
 
 def arrange(
-    photos: PhotoFolder, *, folds: int | None = None, fold: int | None = None, test_fraction: float = 0.0
+    photos: PhotoFolder,
+    *,
+    folds: int | None = None,
+    fold: int | None = None,
+    val_fraction: float | None = None,
+    test_fraction: float = 0.0,
+    split_seed: int = 0,
+    group: str | None = None,
 ) -> PhotoFolder:
-    """The same photos, split anew; ``photos`` itself where nothing of the kind is asked for.
+    """The same photos, split anew; ``photos`` itself where nothing of the kind is asked for and it has splits.
 
     ``test_fraction`` of each class, of train and of val alike, becomes the test part. Then, with ``folds``,
     what is left of train and val is pooled and cut in that many parts with each class in the same share:
-    number ``fold`` (from 0) validates, the others train. Without ``folds`` every other photo stays in its split.
+    number ``fold`` (from 0) validates, the others train. With ``val_fraction``, that share of each class of the pool
+    validates, :data:`VAL_FRACTION` where there are no splits and neither is given. Otherwise every photo stays in its
+    split. Photos of one group, which is what the regular expression ``group`` finds in their names, stay together.
 
     Raises:
-        HymtlError: if the folder has a test part of its own, or a class has too few photos.
+        HymtlError: if the folder has a test part of its own, a class has too few photos, a name has no group, or a
+            group stands on two sides.
     """
-    if folds is None and not test_fraction:
+    photos = _grouped(photos, group) if group else photos
+    if UNSPLIT in photos.splits and folds is None and val_fraction is None:
+        val_fraction = VAL_FRACTION
+    if folds is None and val_fraction is None and not test_fraction:
+        if split_seed:
+            raise HymtlError(
+                f"data.split_seed={split_seed}: {photos.root} has splits of its own, and nothing splits it anew. "
+                "Give data.folds or data.val_fraction, or leave data.split_seed out."
+            )
+        _check_groups(photos.splits)
         return photos
     splits = photos.splits
     if test_fraction:
-        splits = _set_aside(photos, test_fraction)
-    if folds is not None:
-        assert fold is not None  # the settings were checked
-        parts = _parts(splits["train"] + splits["val"], folds, photos.classes)
+        splits = _set_aside(photos, test_fraction, split_seed)
+    pool = [photo for name in (UNSPLIT, "train", "val") for photo in splits.get(name, [])]
+    if folds is not None and fold is not None:
+        parts = _parts(pool, folds, photos.classes, split_seed)
         train = [photo for number, part in enumerate(parts) if number != fold for photo in part]
         splits = splits | {"train": train, "val": parts[fold]}
+    elif val_fraction is not None:
+        share = val_fraction / (1 - test_fraction) if test_fraction else val_fraction  # of all, not of what is left
+        train, val = _cut(pool, share, split_seed, least=1)
+        splits = splits | {"train": train, "val": val}
+    splits = {name: splits[name] for name in SPLITS if name in splits}
     splits = {name: sorted(split, key=lambda photo: (photo.label, photo.name)) for name, split in splits.items()}
     _check_classes(splits, photos.classes)
-    arrangement = {"folds": folds, "fold": fold, "test_fraction": test_fraction}
+    _check_groups(splits)
+    arrangement = {
+        "folds": folds, "fold": fold, "val_fraction": val_fraction, "test_fraction": test_fraction,
+        "split_seed": split_seed, "group": group,
+    }  # fmt: skip
     return replace(photos, splits=splits, arrangement=arrangement)
 
 
-def _set_aside(photos: PhotoFolder, fraction: float) -> Splits:
+def _grouped(photos: PhotoFolder, expression: str) -> PhotoFolder:
+    """Each photo with its group: what is in the expression's brackets, or, without any, all that it finds."""
+    missed: list[str] = []
+    splits: Splits = {}
+    for name, split in photos.splits.items():
+        splits[name] = []
+        for photo in split:
+            found = re.search(expression, photo.name)
+            if photo.group is not None:
+                raise HymtlError(f"data.group={expression}: {photos.root} tells groups already. Leave one of them out.")
+            if found is None:
+                missed.append(photo.name)
+            else:
+                words = found.groups() or (found.group(),)
+                splits[name].append(replace(photo, group="\0".join(word or "" for word in words)))
+    if missed:
+        raise HymtlError(
+            f"data.group={expression} finds no group in {len(missed)} names, such as {missed[0]}. "
+            "Give an expression that finds one in every name."
+        )
+    return replace(photos, splits=splits)
+
+
+def _set_aside(photos: PhotoFolder, fraction: float, seed: int) -> Splits:
     if "test" in photos.splits:
         raise HymtlError(
             f"data.test_fraction={fraction}: {photos.root} has a test part of its own, which is scored in any case. "
@@ -51,17 +106,27 @@ def _set_aside(photos: PhotoFolder, fraction: float) -> Splits:
     rest: Splits = {}
     test: list[Photo] = []
     for name, split in photos.splits.items():
-        rest[name] = []
-        size = Counter(photo.label for photo in split)
-        taken: Counter[int] = Counter()
-        for photo in _by_name(split):
-            aside = taken[photo.label] < int(fraction * size[photo.label] + 0.5)
-            taken[photo.label] += aside
-            (test if aside else rest[name]).append(photo)
+        rest[name], aside = _cut(split, fraction, seed)
+        test += aside
     return rest | {"test": test}
 
 
-def _parts(pool: list[Photo], count: int, classes: list[str]) -> list[list[Photo]]:
+def _cut(photos: list[Photo], share: float, seed: int, least: int = 0) -> tuple[list[Photo], list[Photo]]:
+    """What stays, and the ``share`` of each class that does not; of a class at least ``least`` photos."""
+    if _has_groups(photos):
+        staying, leaving = _dealt(photos, (1 - share, share), seed)
+        return staying, leaving
+    rest: list[Photo] = []
+    aside: list[Photo] = []
+    size, taken = Counter(photo.label for photo in photos), Counter[int]()
+    for photo in _by_name(photos, seed):
+        leaves = taken[photo.label] < max(least, int(share * size[photo.label] + 0.5))
+        taken[photo.label] += leaves
+        (aside if leaves else rest).append(photo)
+    return rest, aside
+
+
+def _parts(pool: list[Photo], count: int, classes: list[str], seed: int) -> list[list[Photo]]:
     """Dealt out like cards, class after class: parts differ by one photo at most, in all and of each class."""
     label, fewest = min(Counter(photo.label for photo in pool).items(), key=lambda item: item[1])
     if count > fewest:
@@ -69,19 +134,71 @@ def _parts(pool: list[Photo], count: int, classes: list[str]) -> list[list[Photo
             f"data.folds={count}: class {classes[label]} has {fewest} photos in train and val. "
             f"Give at most {fewest} folds, or more photos."
         )
-    pool = _by_name(pool)
+    if _has_groups(pool):
+        return _dealt(pool, (1 / count,) * count, seed)
+    pool = _by_name(pool, seed)
     return [pool[number::count] for number in range(count)]
 
 
-def _by_name(photos: list[Photo]) -> list[Photo]:
+def _dealt(photos: list[Photo], shares: Sequence[float], seed: int) -> list[list[Photo]]:
+    """Whole groups, dealt into parts that get as close to their share of each class as groups allow.
+
+    Large groups come first, each to the part that lacks its classes most. scikit-learn's ``StratifiedGroupKFold`` goes
+    about it likewise, but makes parts of one size, and draws the order of groups from numpy's random numbers, which
+    differ with the order of files and may with its version.
+    """
+    groups = defaultdict(list)
+    for photo in photos:
+        groups[photo.group].append(photo)
+    sizes = Counter(photo.label for photo in photos)
+    filled: list[Counter[int]] = [Counter() for _ in shares]
+    parts: list[list[Photo]] = [[] for _ in shares]
+
+    def excess(number: int, added: Counter[int]) -> float:
+        """How much further from all shares the parts would be, as chi-square counts it."""
+        grown = 0.0
+        for label, count in added.items():
+            off, more = filled[number][label] / sizes[label] - shares[number], count / sizes[label]
+            grown += more * (2 * off + more) / shares[number]
+        return grown
+
+    for name in sorted(groups, key=lambda name: (-len(groups[name]), _digest(name, seed))):
+        added = Counter(photo.label for photo in groups[name])
+        best = min(range(len(shares)), key=lambda number: (excess(number, added), -shares[number]))
+        filled[best] += added
+        parts[best] += groups[name]
+    return parts
+
+
+def _has_groups(photos: list[Photo]) -> bool:
+    return any(photo.group is not None for photo in photos)
+
+
+def _by_name(photos: list[Photo], seed: int) -> list[Photo]:
     """Class after class; within one, by a digest of the name, which is as good as at random and never changes."""
-    return sorted(photos, key=lambda photo: (photo.label, hashlib.sha256(photo.name.encode()).digest()))
+    return sorted(photos, key=lambda photo: (photo.label, _digest(photo.name, seed)))
+
+
+def _digest(name: str | None, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}\0{name}".encode() if seed else str(name).encode()).digest()
 
 
 def _check_classes(splits: Splits, classes: list[str]) -> None:
     for name, split in splits.items():
         for label in sorted(set(range(len(classes))) - {photo.label for photo in split}):
             raise HymtlError(
-                f"data.folds and data.test_fraction leave no photo of class {classes[label]} in {name}. "
-                "Give another data.test_fraction, or more photos."
+                f"data.folds, data.val_fraction and data.test_fraction leave no photo of class {classes[label]} in "
+                f"{name}. Give other numbers, or more photos{' and groups' if _has_groups(split) else ''}."
             )
+
+
+def _check_groups(splits: Splits) -> None:
+    """Splits of a folder's own may cut through a group."""
+    sides: dict[str, str] = {}
+    for name, split in splits.items():
+        for photo in split:
+            if photo.group is not None and sides.setdefault(photo.group, name) != name:
+                raise HymtlError(
+                    f"The group '{photo.group}' has photos in {sides[photo.group]} and in {name}, such as "
+                    f"{photo.name}. Give data.val_fraction=0.2 or data.folds, which keep groups together."
+                )

@@ -38,11 +38,32 @@ class Backbone(Record):
 
 
 class Split(Record):
-    """How cross-validation or ``data.test_fraction`` split the pictures anew."""
+    """How cross-validation, ``data.val_fraction`` or ``data.test_fraction`` split the pictures anew."""
 
     folds: int | None = None
     fold: int | None = None
+    val_fraction: float | None = None
     test_fraction: float = 0.0
+    split_seed: int = 0
+    group: str | None = None
+
+    @property
+    def pooled(self) -> "Split":
+        """The split of which this is one fold: runs of different ones score other photos."""
+        return Split(**self.model_dump(include=set(Split.model_fields)) | {"fold": None})
+
+    @property
+    def words(self) -> str:
+        """For logs and tables."""
+        said = ["the data's own"]
+        if self.folds:
+            said = [f"{self.folds} folds" if self.fold is None else f"fold {self.fold} of {self.folds}"]
+        elif self.val_fraction is not None:
+            said = [f"{self.val_fraction:.0%} validation"]
+        said += [f"{self.test_fraction:.0%} test"] * bool(self.test_fraction)
+        said += [f"split_seed {self.split_seed}"] * bool(self.split_seed)
+        said += [f"groups {self.group}"] * bool(self.group)
+        return ", ".join(said)
 
 
 class Best(Record):

@@ -86,6 +86,10 @@ def test_other_splits_of_the_same_photos_have_a_table_of_their_own(tmp_path):
     assert len(titles) == 3
     assert sum("20% of all set aside for a test" in title for title in titles) == 1
     assert sum("folds" in title for title in titles) == 1
+    runs.write(tmp_path / "other", fold={"folds": 2, "fold": 1, "test_fraction": 0.0})
+    for number, more in enumerate(({"val_fraction": 0.2}, {"val_fraction": 0.3}, {"split_seed": 1}, {"group": "a+"})):
+        runs.write(tmp_path / f"more{number}", fold={"folds": 2, "fold": 0} | more)
+    assert len(grouping.tables(find([tmp_path]).runs)) == 7  # folds of one split share theirs
 
 
 def test_a_missing_fold_is_said(tmp_path):

@@ -131,3 +131,123 @@ def test_nothing_calibrates_on_test_photos(pictures):
     alone = list(PictureBatches(train, Preprocessing(), workers=0).calibration_batches())
     assert all(torch.equal(a, b) for a, b in zip(reference, alone, strict=True))
     assert sum(map(len, alone)) == len(arranged.splits["train"])
+
+
+def unsplit(sizes=(123, 21), groups=None):
+    """Photos of two classes without splits; of ``groups`` photos each, named after it, where given."""
+    photos = [
+        Photo(Path(f"{c}/{i}"), f"{c}/{f'g{i // groups}_' if groups else ''}{i:03d}.jpg", label)
+        for label, c in enumerate("ab")
+        for i in range(sizes[label])
+    ]
+    return PhotoFolder("folder", Path("."), ["a", "b"], {"all": photos})
+
+
+def counts(photos):
+    return {name: tuple(Counter(p.label for p in split)[c] for c in (0, 1)) for name, split in photos.splits.items()}
+
+
+def test_photos_without_splits_get_a_fifth_of_each_class_to_validate():
+    assert counts(arrange(unsplit())) == {"train": (98, 17), "val": (25, 4)}
+    assert arrange(unsplit()).splits == arrange(unsplit(), val_fraction=0.2).splits
+    assert arrange(unsplit()).arrangement["val_fraction"] == 0.2
+    assert counts(arrange(unsplit(), val_fraction=0.3, test_fraction=0.2)) == {
+        "train": (61, 11), "val": (37, 6), "test": (25, 4),
+    }  # fmt: skip
+
+
+def test_a_class_of_two_photos_has_one_on_each_side():
+    assert counts(arrange(unsplit((10, 2)))) == {"train": (8, 1), "val": (2, 1)}
+    with pytest.raises(HymtlError, match="leave no photo of class b in train"):
+        arrange(unsplit((10, 1)))
+
+
+def test_photos_without_splits_have_folds_too():
+    found = [arrange(unsplit(), folds=3, fold=fold, test_fraction=0.1) for fold in range(3)]
+    assert len({frozenset(names(photos, "test")) for photos in found}) == 1
+    validated = Counter(name for photos in found for name in names(photos, "val"))
+    assert set(validated.values()) == {1} and set(validated) == names(found[0], "train", "val")
+
+
+def test_val_fraction_splits_anew_what_had_splits():
+    photos = folder()
+    arranged = arrange(photos, val_fraction=0.25)
+    assert counts(arranged) == {"train": (145, 153), "val": (48, 51)}
+    assert names(arranged) == names(photos)
+
+
+@pytest.mark.parametrize(
+    "options", [{"val_fraction": 0.2}, {"folds": 4, "fold": 1}, {"test_fraction": 0.2, "folds": 3, "fold": 0}]
+)
+def test_another_split_seed_splits_otherwise(options):
+    found = [arrange(folder(), **options, split_seed=seed) for seed in (0, 1, 2)]
+    assert found[0].splits == arrange(folder(), **options).splits
+    for one, other in combinations(found, 2):
+        for split in one.splits:
+            assert names(one, split) != names(other, split)
+            assert [len(one.splits[split])] == [len(other.splits[split])]
+
+
+def test_a_split_seed_that_changes_nothing_is_refused():
+    with pytest.raises(HymtlError, match="data.split_seed=1: .* has splits of its own"):
+        arrange(folder(), split_seed=1)
+
+
+GROUP = r"^\w/g\d+_"
+
+
+@pytest.mark.parametrize("size", [3, 7, 20])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"folds": 3, "fold": 2},
+        {"test_fraction": 0.2},
+        {"test_fraction": 0.2, "folds": 2, "fold": 0, "split_seed": 3},
+    ],
+)
+def test_a_group_stands_on_one_side(size, options):
+    photos = unsplit((200, 120), groups=size)
+    arranged = arrange(photos, group=GROUP, **options)
+    sides = {name: {photo.group for photo in split} for name, split in arranged.splits.items()}
+    for one, other in combinations(sides.values(), 2):
+        assert not one & other
+    assert names(arranged) == names(photos)
+
+
+def test_groups_leave_each_class_near_its_share():
+    for split_seed in range(5):
+        found = counts(arrange(unsplit((300, 60), groups=4), group=GROUP, val_fraction=0.2, split_seed=split_seed))
+        assert abs(found["val"][0] - 60) <= 4 and abs(found["val"][1] - 12) <= 4
+
+
+def test_a_group_may_have_several_classes():
+    photos = unsplit((60, 60), groups=3)
+    arranged = arrange(photos, group=r"g(\d+)_")  # the same plants in both classes
+    assert {photo.group for photo in arranged.splits["val"]} & {
+        photo.group for photo in arranged.splits["train"]
+    } == set()
+    assert counts(arranged) == {"train": (48, 48), "val": (12, 12)}
+
+
+def test_a_name_without_a_group_and_a_group_that_the_folder_split_are_refused():
+    with pytest.raises(HymtlError, match=r"data.group=nine finds no group in 144 names, such as a/000.jpg"):
+        arrange(unsplit(), group="nine")
+    with pytest.raises(HymtlError, match=r"The group '000' has photos in train and in val.*data.val_fraction"):
+        arrange(folder(), group=r"\d+")
+    arrange(folder(), group=r"\d+", val_fraction=0.2)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.val_fraction=0"], "data.val_fraction=0: expected null or a number above 0"),
+        (["data.val_fraction=0.5", "data.test_fraction=0.5"], "leave nothing to train on"),
+        (["data.val_fraction=0.5", "data.folds=2", "data.fold=0"], "leave data.val_fraction out"),
+        (["data.split_seed=-1"], "data.split_seed=-1: expected a whole number"),
+        (["data.group='('"], "data.group=.: expected null or a regular expression"),
+    ],
+)
+def test_new_settings_out_of_range(config, pictures, overrides, message):
+    with pytest.raises(HymtlError, match=message):
+        prepare(config("data=folder", f"data.root={pictures}", *overrides))

@@ -22,6 +22,7 @@ class Garment:
     pixels: Tensor  # uint8 (28, 28)
     name: str
     label: int
+    group: str | None = None
 
     def content(self) -> bytes:
         """What digests are made of."""

@@ -1,4 +1,4 @@
-"""Your own pictures: ``root/train/CLASS/*``, ``root/val/CLASS/*`` and, where there is one, ``root/test/CLASS/*``."""
+"""Your own pictures: ``root/CLASS/*``, or ``train/CLASS/*``, ``val/CLASS/*`` and maybe ``test/CLASS/*`` below it."""
 
 from pathlib import Path
 
@@ -9,5 +9,7 @@ from hymtl.errors import HymtlError
 def find(root: Path | None) -> PhotoFolder:
     """The folder as it is."""
     if root is None:
-        raise HymtlError("data=folder needs data.root=DIR, a folder that holds train/CLASS/ and val/CLASS/.")
+        raise HymtlError(
+            "data=folder needs data.root=DIR, a folder that holds CLASS/ folders, or train/CLASS/ and val/CLASS/."
+        )
     return read_folder(root)
