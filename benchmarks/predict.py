@@ -81,7 +81,7 @@ def rows(predictor: Predictor, pictures: Tensor, rounds: int) -> list[list[str]]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of exporters, on their own future
-                made[name] = (maker(predictor._network, pictures[:BATCH].contiguous()), time.perf_counter() - began)
+                made[name] = (maker(predictor.network, pictures[:BATCH].contiguous()), time.perf_counter() - began)
         except Exception as error:  # each runtime has its own for a network that it does not know
             failed.append([name, f"cannot: {type(error).__name__}", "", "", ""])
     saved = run(made["torch, as saved"][0], pictures)

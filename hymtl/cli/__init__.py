@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from hymtl.cli import compare, predict
+from hymtl.cli import compare, export, predict
 from hymtl.errors import HymtlError
 
 
@@ -11,7 +11,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one sub-command and return the exit code: 0, or 1 where something of the input was refused."""
     parser = argparse.ArgumentParser(prog="hymtl", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (predict, compare):
+    for command in (predict, export, compare):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     try:

@@ -51,7 +51,7 @@ def training(preprocessing: Preprocessing, augmentation: str, resize: int) -> Tr
 
 def evaluation(preprocessing: Preprocessing, resize: int) -> Transform:
     """Shorter side scaled to ``resize`` pixels, centre crop."""
-    once = v2.Compose([_colour(preprocessing), _shorter_side(preprocessing, resize), v2.CenterCrop(preprocessing.size)])
+    once = v2.Compose([colour(preprocessing), _shorter_side(preprocessing, resize), v2.CenterCrop(preprocessing.size)])
     return Transform(once)
 
 
@@ -116,7 +116,7 @@ def denormalize(pictures: Tensor, preprocessing: Preprocessing) -> Tensor:
     return (pictures.cpu() * std + mean).mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _colour(preprocessing: Preprocessing) -> v2.Transform:
+def colour(preprocessing: Preprocessing) -> v2.Transform:
     """Grey pictures for a colour network and the other way round; nothing where they agree."""
     return v2.RGB() if preprocessing.channels == 3 else v2.Grayscale(preprocessing.channels)
 

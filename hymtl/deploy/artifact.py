@@ -36,6 +36,7 @@ class Artifact:
     resize: int  # pixels of a picture's shorter side, before the centre crop
     sources: dict
     scores: dict
+    digest: str  # sha256 of the weights' file
 
 
 def save(folder: Path, network: Classifier, facts: Mapping, scores: dict) -> None:
@@ -89,6 +90,7 @@ def load(folder: Path) -> Artifact:
         described.resize,
         described.sources,
         described.scores,
+        _sha256(folder / WEIGHTS),
     )
 
 
@@ -155,4 +157,8 @@ def _load_weights(network: Classifier, file: Path, described: Description) -> No
 
 
 def _digest_line(file: Path) -> str:
-    return f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
+    return f"{_sha256(file)}  {file.name}\n"
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

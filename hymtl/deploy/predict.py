@@ -1,6 +1,6 @@
 """Classify pictures with an artifact: in Python by :func:`load`, from the command line by ``hymtl predict``."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -41,8 +41,8 @@ class Predictor:
     def __init__(self, loaded: Artifact) -> None:
         self.artifact = loaded
         self.classes = loaded.classes
-        self._int8 = strategies.create(**loaded.strategy).quantizes
-        self._network = loaded.network if self._int8 else _quicker(loaded.network)
+        self.int8 = strategies.create(**loaded.strategy).quantizes
+        self.network = loaded.network if self.int8 else _quicker(loaded.network)
         self._transform = transforms.evaluation(loaded.preprocessing, loaded.resize).once
 
     def __call__(self, pictures: Picture | Sequence[Picture]) -> Prediction | list[Prediction]:
@@ -61,18 +61,21 @@ class Predictor:
 
     def prepare(self, picture: Picture) -> Tensor:
         """A picture as the network sees it, but not normalized yet: uint8 (C, size, size)."""
-        if isinstance(picture, str | Path):
-            return Photo(Path(picture), Path(picture).name, 0).decode(self._transform)
-        return self._transform(_decode(picture))
+        return _decoded(picture, self._transform)
 
-    @torch.no_grad()
+    def decode(self, picture: Picture) -> Tensor:
+        """A picture in its own size and the network's colours: uint8 (C, H, W)."""
+        return _decoded(picture, transforms.colour(self.artifact.preprocessing))
+
     def classify(self, pictures: Tensor) -> list[Prediction]:
         """Predictions of prepared pictures, uint8 (N, C, size, size)."""
-        batch = transforms.normalize(pictures, self.artifact.preprocessing)
-        return [
-            self._prediction(dict(zip(self.classes, row, strict=True)))
-            for row in self._network(batch).softmax(dim=1).tolist()
-        ]
+        rows = self.probabilities(pictures).tolist()
+        return [self._prediction(dict(zip(self.classes, row, strict=True))) for row in rows]
+
+    @torch.no_grad()
+    def probabilities(self, pictures: Tensor) -> Tensor:
+        """Probabilities (N, classes), float32, of prepared pictures, uint8 (N, C, size, size)."""
+        return self.network(transforms.normalize(pictures, self.artifact.preprocessing)).softmax(dim=1)
 
     def _prediction(self, probabilities: dict[str, float]) -> Prediction:
         label = max(probabilities, key=probabilities.__getitem__)
@@ -86,7 +89,7 @@ class Predictor:
         """
         files, threads = list(_files(paths)), torch.get_num_threads()
         size = max(1, min(BATCH, ceil(len(files) / threads)))  # few files make work for all threads too
-        if files and self._int8:
+        if files and self.int8:
             self._call_once()
         pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         try:
@@ -132,8 +135,14 @@ def _quicker(network: Classifier) -> Classifier:
     return Classifier(as_fixed(network.backbone), network.head).eval()
 
 
-def _decode(picture: Image.Image | Tensor) -> Tensor:
-    """uint8 (3, H, W), or (1, H, W) of a grey tensor."""
+def _decoded(picture: Picture, then: Callable[[Tensor], Tensor]) -> Tensor:
+    """What ``then`` makes of a picture, uint8 (3, H, W), or (1, H, W) of a grey tensor."""
+    if isinstance(picture, str | Path):
+        return Photo(Path(picture), Path(picture).name, 0).decode(then)
+    return then(_tensor(picture))
+
+
+def _tensor(picture: Image.Image | Tensor) -> Tensor:
     if isinstance(picture, Image.Image):
         return pil_to_tensor(reading.as_seen(picture))
     if not isinstance(picture, Tensor) or picture.dtype != torch.uint8 or picture.ndim != 3:

@@ -370,3 +370,13 @@ def _split_relu6(graph: GraphModule) -> None:
             node.replace_all_uses_with(clamped)
             graph.graph.erase_node(node)
     graph.recompile()
+
+
+def plain() -> dict:
+    """How each rounding operation of a reference graph is made of torch's own, for programs that must load without
+    torchao: a table for ``run_decompositions``."""
+    from torch.ao.quantization.fx import _decomposed
+
+    ops = torch.ops.quantized_decomposed
+    kinds = ("quantize_per_tensor", "dequantize_per_tensor", "quantize_per_channel", "dequantize_per_channel")
+    return {getattr(ops, kind).default: getattr(_decomposed, kind) for kind in kinds}

@@ -48,7 +48,7 @@ class SamePad(nn.Module):
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        rows, columns = (self._total(size) for size in x.shape[-2:])
+        rows, columns = (self._total(int(size)) for size in x.shape[-2:])  # a tracer has tensors there
         margins = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
         return fusing.pad(x, margins) if x.is_quantized else F.pad(x, margins)
 

@@ -1,0 +1,69 @@
+"""Files for other runtimes: each format is a file of this folder, with the names of :class:`Format`.
+
+Every file takes uint8 pictures (N, C, size, size) of any N and gives probabilities (N, classes), float32: see
+:class:`hymtl.deploy.whole.Whole`. What a format needs beside torch is imported when it is used: all are extras.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+
+from hymtl import registry
+from hymtl.deploy.whole import Whole
+from hymtl.errors import HymtlError
+
+# uint8 pictures (N, C, H, W) to probabilities (N, classes), float32.
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+class Format(Protocol):
+    """What a file of this folder has."""
+
+    FILE: str  # how its file is called
+    RUNTIME: str  # what runs it
+    MODULES: tuple[str, ...]  # what writing and running it imports beside torch
+    RESIZES: bool  # whether a picture of any size can go in
+
+    def obstacle(self, whole: Whole) -> str | None:
+        """What keeps a network from being written in this format, in words; None if nothing."""
+
+    def write(self, whole: Whole, file: Path, facts: Mapping[str, str], *, resize: int | None) -> None:
+        """Write the file, with ``facts`` in its metadata; ``resize`` is the shorter side that a picture is scaled to
+        inside, None where it comes in the network's size."""
+
+    def run(self, file: Path, threads: int) -> Run:
+        """The file, loaded in its own runtime on so many threads of the CPU."""
+
+    def facts(self, file: Path) -> dict[str, str]:
+        """The metadata that :meth:`write` put into the file."""
+
+
+def names() -> list[str]:
+    """The formats there are."""
+    return registry.names(importlib.import_module(__name__))
+
+
+def module(name: str) -> Format:
+    """The format of that name, whether or not this machine can use it."""
+    return cast(Format, registry.load(importlib.import_module(__name__), "--format", name))
+
+
+def get(name: str) -> Format:
+    """The format of that name, with what it imports there.
+
+    Raises:
+        HymtlError: if there is none of that name, or a package that it needs is missing.
+    """
+    chosen = module(name)
+    for needed in chosen.MODULES:
+        try:
+            importlib.import_module(needed)
+        except ImportError as error:
+            raise HymtlError(
+                f"--format {name} needs {needed}, which could not be imported ({error}). "
+                f'Install it: pip install "hymtl[{name}]".'
+            ) from error
+    return chosen
