@@ -41,7 +41,7 @@ def training(preprocessing: Preprocessing, augmentation: str, resize: int) -> Tr
     ``resize``, a crop of size, flipped half the time); ``none`` is :func:`evaluation`.
     """
     check_choice("data.augmentation", augmentation, get_args(Augmentation))
-    colour, size = _colour(preprocessing), preprocessing.size
+    colour, size = to_colours(preprocessing), preprocessing.size
     if augmentation == "none":
         return evaluation(preprocessing, resize)
     if augmentation == "random_resized_crop":
@@ -51,7 +51,9 @@ def training(preprocessing: Preprocessing, augmentation: str, resize: int) -> Tr
 
 def evaluation(preprocessing: Preprocessing, resize: int) -> Transform:
     """Shorter side scaled to ``resize`` pixels, centre crop."""
-    once = v2.Compose([colour(preprocessing), _shorter_side(preprocessing, resize), v2.CenterCrop(preprocessing.size)])
+    once = v2.Compose(
+        [to_colours(preprocessing), _shorter_side(preprocessing, resize), v2.CenterCrop(preprocessing.size)]
+    )
     return Transform(once)
 
 
@@ -116,7 +118,7 @@ def denormalize(pictures: Tensor, preprocessing: Preprocessing) -> Tensor:
     return (pictures.cpu() * std + mean).mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def colour(preprocessing: Preprocessing) -> v2.Transform:
+def to_colours(preprocessing: Preprocessing) -> v2.Transform:
     """Grey pictures for a colour network and the other way round; nothing where they agree."""
     return v2.RGB() if preprocessing.channels == 3 else v2.Grayscale(preprocessing.channels)
 

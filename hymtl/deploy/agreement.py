@@ -13,6 +13,7 @@ from hymtl.errors import HymtlError
 
 # Rounding to int8 moves the margin of few photos by more than a tenth; a mistake moves that of most.
 PLAUSIBLE = 0.1
+EXACT = 0.001  # of a probability: sums in another order change less, bfloat16 or other preprocessing more
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Agreement:
         """Why the file must not be used, None if it may: ``exact`` for a float one, which agrees on every class."""
         if exact and self.changed:
             return f"it is a float network and changed the class of {len(self.changed)} photos"
+        if exact and self.largest > EXACT:
+            return f"it is a float network and changed a probability by {self.largest:.4f}, more than {EXACT}"
         if self.usual > PLAUSIBLE:
             return f"the margin of one photo in twenty moved by more than {self.usual:.4f}, which is no rounding"
         if beyond := [photo for photo in self.changed if photo.margin >= self.rounding]:
@@ -84,7 +87,10 @@ def _agreement(before: np.ndarray, after: np.ndarray, files: Sequence[Path], cla
     moved = np.abs(_margins(before, after) - margins)
     here, there = before.argmax(1), after.argmax(1)
     same = here == there
-    changed = [Changed(files[i], classes[here[i]], classes[there[i]], float(margins[i])) for i in np.flatnonzero(~same)]
+    changed = [
+        Changed(files[i], classes[here[i]], classes[there[i]], float(margins[i]))
+        for i in np.flatnonzero(~same).tolist()
+    ]
     rounding = float(moved[same].max()) if same.any() else 0.0
     return Agreement(
         len(files), float(np.abs(after - before).max()), rounding, float(np.quantile(moved, 0.95)), changed

@@ -65,7 +65,7 @@ class Predictor:
 
     def decode(self, picture: Picture) -> Tensor:
         """A picture in its own size and the network's colours: uint8 (C, H, W)."""
-        return _decoded(picture, transforms.colour(self.artifact.preprocessing))
+        return _decoded(picture, transforms.to_colours(self.artifact.preprocessing))
 
     def classify(self, pictures: Tensor) -> list[Prediction]:
         """Predictions of prepared pictures, uint8 (N, C, size, size)."""

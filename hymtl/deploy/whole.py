@@ -45,7 +45,7 @@ def make(loaded: Artifact, network: Classifier) -> Whole:
     are made at the first call and are no part of a graph that others could read.
     """
     quantizer = loaded.strategy.get("quantizer", "eager") if "engine" in loaded.strategy else None
-    body = network.backbone.graph if quantizer == "pt2e" else network.backbone
+    body = network.backbone.get_submodule("graph") if quantizer == "pt2e" else network.backbone
     return Whole(
         Classifier(body, network.head), loaded.preprocessing, getattr(loaded, "temperature", 1.0), quantizer=quantizer
     )

@@ -65,9 +65,10 @@ def facts(file: Path) -> dict[str, str]:
 def _traced(whole: Whole):
     import onnx
 
-    content, batch = io.BytesIO(), {0: "n"}
+    batch = {0: "n"}
+    content = io.BytesIO()
     torch.onnx.export(
-        whole, (whole.example(),), content, dynamo=False, opset_version=OPSET, input_names=[INPUT],
+        whole, (whole.example(),), content,  # type: ignore[arg-type]  # takes more than it says dynamo=False, opset_version=OPSET, input_names=[INPUT],
         output_names=[OUTPUT], dynamic_axes={INPUT: batch, OUTPUT: batch},
     )  # fmt: skip
     return onnx.load_from_string(content.getvalue())
@@ -79,6 +80,7 @@ def _graph(whole: Whole):
         whole, (whole.example(),), dynamo=True, opset_version=OPSET, input_names=[INPUT], output_names=[OUTPUT],
         dynamic_shapes=(batch,), verbose=False,
     )  # fmt: skip
+    assert program
     return program.model_proto
 
 
@@ -92,7 +94,8 @@ def _resized(model, whole: Whole, resize: int):
     size, channels = expected.size, expected.channels
     graph = parser.parse_graph(f"""
         resizing (uint8[n, {channels}, height, width] {INPUT}) => (uint8[n, {channels}, {size}, {size}] {SIZED})
-        <int64[1] resize = {{{resize}}}, int64[2] crop = {{{size}, {size}}}, int64[2] axes = {{2, 3}}, float two = {{2.0}},
+        <int64[1] resize = {{{resize}}}, int64[2] crop = {{{size}, {size}}}, int64[2] axes = {{2, 3}},
+         float two = {{2.0}},
          int64[1] zero = {{0}}, int64[1] second = {{2}}, int64[1] end = {{4}}>
         {{
             shape = Shape({INPUT})
@@ -103,7 +106,8 @@ def _resized(model, whole: Whole, resize: int):
             scaled_sides = Div(longer, shorter)
             scaled_shape = Concat <axis: int = 0> (outer, scaled_sides)
             scaled = Resize <mode: string = "{_MODES[expected.interpolation]}", antialias: int = 1,
-                cubic_coeff_a: float = -0.5, coordinate_transformation_mode: string = "half_pixel"> ({INPUT}, , , scaled_shape)
+                cubic_coeff_a: float = -0.5, coordinate_transformation_mode: string = "half_pixel">
+                ({INPUT}, , , scaled_shape)
             beyond = Sub(scaled_sides, crop)
             beyond_float = Cast <to: int = 1> (beyond)
             half = Div(beyond_float, two)

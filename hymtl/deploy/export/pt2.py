@@ -1,6 +1,7 @@
 """torch.export's archive: for torch's own compilers, ExecuTorch among them."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,7 +32,9 @@ def write(whole: Whole, file: Path, facts: Mapping[str, str], *, resize: int | N
             from hymtl.quantization import pt2e
 
             program = program.run_decompositions(pt2e.plain())
-    torch.export.save(program, file, extra_files={_FACTS: json.dumps(dict(facts))})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tensors that share memory
+        torch.export.save(program, file, extra_files={_FACTS: json.dumps(dict(facts))})
 
 
 def run(file: Path, threads: int) -> Run:

@@ -1,9 +1,10 @@
 """TorchScript: for torch in C++ and on phones that have it. torch deprecates it; the int8 network of quantizer eager is
 kept as it is, kernels and all, in no other format."""
 
+import contextlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,7 @@ def obstacle(whole: Whole) -> str | None:
 
 def write(whole: Whole, file: Path, facts: Mapping[str, str], *, resize: int | None) -> None:
     """Trace the network; script what depends on a picture's size."""
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # that TorchScript is deprecated, and of sizes that are fixed on purpose
+    with _quietly(), torch.no_grad():
         script = torch.jit.trace(whole, whole.example(), check_trace=False)
         if resize:
             expected = whole.expected
@@ -36,16 +36,13 @@ def write(whole: Whole, file: Path, facts: Mapping[str, str], *, resize: int | N
 
 def run(file: Path, threads: int) -> Run:
     """On torch's threads, which are the whole process's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quietly():
         network = torch.jit.load(str(file))
     torch.set_num_threads(threads)
 
     @torch.no_grad()
     def call(pictures: np.ndarray) -> np.ndarray:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return network(torch.from_numpy(pictures)).numpy()
+        return network(torch.from_numpy(pictures)).numpy()
 
     return call
 
@@ -53,8 +50,17 @@ def run(file: Path, threads: int) -> Run:
 def facts(file: Path) -> dict[str, str]:
     """What :func:`write` put beside the network."""
     found = {_FACTS: ""}
-    torch.jit.load(str(file), _extra_files=found)
+    with _quietly():
+        torch.jit.load(str(file), _extra_files=found)
     return json.loads(found[_FACTS])
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without warnings that TorchScript is deprecated, and of sizes that are fixed on purpose."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class Resized(nn.Module):
