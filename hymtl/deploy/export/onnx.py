@@ -68,7 +68,8 @@ def _traced(whole: Whole):
     batch = {0: "n"}
     content = io.BytesIO()
     torch.onnx.export(
-        whole, (whole.example(),), content,  # type: ignore[arg-type]  # takes more than it says dynamo=False, opset_version=OPSET, input_names=[INPUT],
+        whole, (whole.example(),), content,  # type: ignore[arg-type]  # takes more than it says
+        dynamo=False, opset_version=OPSET, input_names=[INPUT],
         output_names=[OUTPUT], dynamic_axes={INPUT: batch, OUTPUT: batch},
     )  # fmt: skip
     return onnx.load_from_string(content.getvalue())
