@@ -64,7 +64,8 @@ function ticks(low, high, log) {
 
 function range(values, log, pad) {
   let [low, high] = [Infinity, -Infinity];
-  for (const value of values) { if (value !== null) { low = Math.min(low, value); high = Math.max(high, value); } }
+  for (const value of values) { low = Math.min(low, value); high = Math.max(high, value); }
+  if (low > high) [low, high] = [0, 1]; // no value at all: every run diverged in its first epoch
   if (log) return [10 ** Math.floor(Math.log10(low) + 1e-9), 10 ** Math.ceil(Math.log10(high) - 1e-9)];
   const room = (high - low || Math.abs(high) || 1) * pad;
   return [low - room, high + room];
@@ -103,29 +104,24 @@ const group = (svg, row, name) => {
   return node;
 };
 
+// A curve is a list of [epoch, value].
+const curve = ([epochs, values]) => epochs.map((epoch, i) => [epoch, values[i]]);
+
 function meanOf(series) {
-  const length = Math.max(...series.map((values) => values.length));
-  return Array.from({ length }, (_, i) => {
-    const there = series.map((values) => values[i]).filter((value) => value !== undefined && value !== null);
-    return there.length ? there.reduce((sum, value) => sum + value, 0) / there.length : null;
-  });
+  const byEpoch = new Map();
+  for (const [epoch, value] of series.flat()) byEpoch.set(epoch, [...(byEpoch.get(epoch) ?? []), value]);
+  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  return [...byEpoch].sort(([a], [b]) => a - b).map(([epoch, values]) => [epoch, mean(values)]);
 }
 
-function path(values, x, y) {
-  let started = false;
-  return values.map((value, i) => {
-    if (value === null) { started = false; return ""; }
-    const step = `${started ? "L" : "M"}${x(i).toFixed(1)} ${y(value).toFixed(1)}`;
-    started = true;
-    return step;
-  }).join("");
-}
+const path = (points, x, y) =>
+  points.map(([epoch, value], i) => `${i ? "L" : "M"}${x(epoch).toFixed(1)} ${y(value).toFixed(1)}`).join("");
 
 function curves(host, rows, metric, yLabel) {
-  const of = (row, stage) => row.curves.map((run) => run[`${stage}/${metric}`]).filter(Boolean);
-  const all = rows.flatMap((row) => ["train", "val"].flatMap((stage) => of(row, stage)));
+  const of = (row, stage) => row.curves.map((run) => run[`${stage}/${metric}`]).filter((known) => known?.[0].length).map(curve);
+  const all = rows.flatMap((row) => ["train", "val"].flatMap((stage) => of(row, stage))).flat();
   const { svg, x, y } = axes(host, {
-    xs: [0, Math.max(1, ...all.map((values) => values.length - 1))], ys: all.flat(), xLabel: "epoch", yLabel, pad: 0,
+    xs: [0, all.reduce((last, [epoch]) => Math.max(last, epoch), 1)], ys: all.map(([, value]) => value), xLabel: "epoch", yLabel, pad: 0,
   });
   rows.forEach((row, i) => {
     const node = group(svg, i, row.label);
@@ -134,12 +130,12 @@ function curves(host, rows, metric, yLabel) {
       const series = of(row, stage);
       if (!series.length) continue;
       // One path for all seeds: hundreds of runs make hundreds of lines.
-      const lines = series.map((values) => path(values, x, y)).join("");
+      const lines = series.map((points) => path(points, x, y)).join("");
       if (series.length > 1) draw(node, "path", { class: `seed ${stage}`, d: lines });
       const mean = meanOf(series);
       draw(node, "path", { class: `mean ${stage}`, d: path(mean, x, y) });
       // A single epoch makes no line: a dot, filled for validation, a ring for training.
-      if (mean.length === 1) draw(node, "circle", { class: `epoch ${stage}`, cx: x(0) + 5, cy: y(mean[0]), r: 4 });
+      if (mean.length === 1) draw(node, "circle", { class: `epoch ${stage}`, cx: x(mean[0][0]) + 5, cy: y(mean[0][1]), r: 4 });
     }
   });
 }

@@ -4,9 +4,9 @@ A record is a pydantic model, written by :func:`write` and read back by :func:`r
 needs torch. Keys that a schema does not know are kept: later versions may add some.
 """
 
-import json
+import math
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import pydantic
 
@@ -22,13 +22,18 @@ class Record(pydantic.BaseModel):
     )
 
 
+def _finite(value: object) -> object:
+    return value if not isinstance(value, float) or math.isfinite(value) else None
+
+
+# What training that diverged leaves is no finite number, for which JSON has no word but null.
+Number = Annotated[float | None, pydantic.BeforeValidator(_finite)]
 R = TypeVar("R", bound=Record)
 
 
 def write(record: Record, file: Path) -> None:
     """The record as JSON; the file is whole or not there."""
-    content = record.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    write_whole(file, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_whole(file, record.model_dump_json(indent=2, by_alias=True, exclude_unset=True) + "\n")
 
 
 def read(schema: type[R], file: Path) -> R:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from hymtl.records import Record
+from hymtl.records import Number, Record
 
 FILE = "result.json"
 FORMAT = 2  # since 2 a history has the numbers of its epochs
@@ -71,21 +71,21 @@ class Best(Record):
 
     epoch: int = Field(ge=0)
     val_acc: float = Fraction
-    val_loss: float | None = None
+    val_loss: Number = None
 
 
 class Deployed(Record):
     """The int8 network that is deployed."""
 
     val_acc: float = Fraction
-    val_loss: float | None = None
+    val_loss: Number = None
 
 
 class Test(Record):
     """The network that is deployed, on photos that nothing was chosen on."""
 
     acc: float = Fraction
-    loss: float | None = None
+    loss: Number = None
     photos: int | None = None
 
 
@@ -128,7 +128,7 @@ class Result(Record):
     int8_cost: dict[str, Any] | None = None
     seconds: Seconds
     bytes: Bytes
-    history: dict[str, list[float | None]] = {}
+    history: dict[str, list[Number]] = {}
     predictions_format: int = 1  # of the file beside this one, which has no place for it
     device: str | None = None
     threads: int | None = None

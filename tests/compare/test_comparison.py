@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -276,6 +277,20 @@ def test_names_are_text_not_markup(tmp_path):
     page, markdown = ((tmp_path / f"comparison.{kind}").read_text() for kind in ("html", "md"))
     assert "<img src=x" not in page and page.count("</script>") == 2
     assert "\\|\\`" in markdown and "<img" not in markdown.replace("\\<", "")
+
+
+def test_curves_have_the_numbers_of_their_epochs_and_old_runs_count_from_0(tmp_path):
+    runs.write(tmp_path / "old")
+    file = runs.write(tmp_path / "new", seed=1) / "result.json"
+    record = json.loads(file.read_text()) | {"format": 2}
+    record["history"] = {"epoch": [4, 5, 6], "train/loss": [0.3, float("nan"), 0.1], "val/loss": [None, 0.2, None]}
+    file.write_text(json.dumps(record))
+    comparison.compare([tmp_path])
+    page = (tmp_path / "comparison.html").read_text()
+    (table,) = json.loads(re.search(r'id="data">(.+?)</script>', page)[1])
+    new, old = sorted(table["rows"][0]["curves"], key=len)
+    assert new == {"train/loss": [[4, 6], [0.3, 0.1]], "val/loss": [[5], [0.2]]}
+    assert old["val/loss"][0] == [0, 1, 2]
 
 
 def test_nothing_to_compare_is_refused(tmp_path, capsys):

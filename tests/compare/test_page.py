@@ -132,3 +132,13 @@ def test_a_search_is_drawn_over_what_it_varied(browse, tmp_path):
     told = browse(folder, 1400)
     assert told["problems"] == [] and told["broken"] == 0
     assert told["charts"][-1] == "Accuracy against optim.lr"
+
+
+def test_runs_that_all_diverged_at_once_have_charts_without_curves(browse, tmp_path):
+    record = json.loads((file := runs.write(tmp_path / "a") / "result.json").read_text())
+    record["history"] |= {"train/loss": [float("nan")] * 3, "val/loss": [float("inf")] * 3}
+    file.write_text(json.dumps(record))
+    comparison.compare([tmp_path])
+    told = browse(tmp_path, 1400)
+    assert told["problems"] == [] and told["broken"] == 0
+    assert told["paths"] == 2  # accuracy in training and validation
