@@ -83,7 +83,8 @@ def find(cfg: DictConfig) -> tuple[PhotoFolder, Pretrained]:
     """The pictures, split, and the weights to start from."""
     split = {key: cfg.data[key] for key in SPLIT}
     photos = arrange(find_photos(cfg.data.source, cfg.data.root), **split)
-    return photos, pretrained.find(cfg.backbone.name, cfg.backbone.weights)
+    model = cfg.backbone.get("model")  # of a family that has too many to list
+    return photos, pretrained.find("/".join(filter(None, (cfg.backbone.name, model))), cfg.backbone.weights)
 
 
 def build(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, weights: Pretrained) -> Experiment:

@@ -102,6 +102,8 @@ class Int8(Strategy):
     """What the strategies share that deploy an int8 backbone, by one of :mod:`hymtl.quantization`'s quantizers.
 
     ``quantizer`` is its name (see :func:`hymtl.quantization.choose`), ``engine`` the kernels that run what it makes.
+    ``check`` settles ``quantizer="auto"``, the first that can quantize the backbone, so that checkpoints and results
+    say which it was.
     """
 
     quantizes = True
@@ -114,15 +116,31 @@ class Int8(Strategy):
 
         return quantization.choose(self.quantizer)
 
+    def __post_init__(self) -> None:
+        if self.quantizer != "auto":
+            self.choose_engine()
+
+    def choose_engine(self) -> None:
+        """Settle ``engine="auto"``, and what else hangs on the quantizer."""
+        self.engine = self.quantization.choose_engine(self.engine)
+
     def check(self, pretrained: Pretrained) -> None:
-        backbone = pretrained.backbone
+        from hymtl.quantization import QUANTIZERS
+
+        asked, obstacles, backbone = self.quantizer, [], pretrained.backbone
         with torch.device("meta"):
             body = backbone.build()
-        if obstacle := self.quantization.obstacle(body, backbone.preprocessing.picture):
-            raise HymtlError(
-                f"backbone={backbone.name} cannot be quantized with strategy.quantizer={self.quantizer}: {obstacle}. "
-                "Use another backbone, or a strategy that stays in float."
-            )
+        for name in QUANTIZERS if asked == "auto" else (asked,):
+            self.quantizer = name
+            obstacle = self.quantization.obstacle(body, backbone.preprocessing.picture)
+            if obstacle is None:
+                self.choose_engine()
+                return
+            obstacles.append(f"{name}: {obstacle}" if asked == "auto" else obstacle)
+        raise HymtlError(
+            f"backbone={backbone.name} cannot be quantized with strategy.quantizer={asked}: {'; '.join(obstacles)}. "
+            "Use another backbone, or a strategy that stays in float."
+        )
 
 
 def load_backbone(backbone: nn.Module, pretrained: Pretrained) -> None:

@@ -16,10 +16,13 @@ def every() -> dict[str, Backbone]:
 
 
 def get(name: str) -> Backbone:
-    """The backbone called ``name``.
+    """The backbone called ``name``: one of :func:`every`, or ``FAMILY/MODEL`` of a family that is too large to list.
 
     Raises:
         HymtlError: if there is none of that name.
     """
+    family, _, model = name.partition("/")
+    if model and (find := getattr(registry.load(families, "backbone.name", family), "named", None)):
+        return find(model)
     check_choice("backbone.name", name, every())
     return every()[name]

@@ -1,5 +1,8 @@
 """A backbone cut in two: what comes before one of its modules, and what goes on from there."""
 
+import math
+
+import torch
 from torch import fx, nn
 
 
@@ -29,6 +32,20 @@ def onwards(body: nn.Module, name: str) -> nn.Module:
     part, border = _traced(body, name)
     border.args = (next(iter(part.graph.nodes)),)
     return _without_the_rest(part)
+
+
+@torch.no_grad()
+def holds(body: nn.Module, name: str, picture: tuple[int, ...]) -> bool:
+    """Whether the two parts, one after the other, give what ``body``, in eval mode, gives of a picture (C, H, W).
+
+    Networks may do what a tracer cannot follow, or use later on what they had before the cut.
+    """
+    ramp = torch.linspace(-1, 1, math.prod(picture)).view(1, *picture)  # nothing random: a run must not notice
+    try:
+        parts = onwards(body, name)(before(body, name)(ramp))
+    except Exception:  # of the tracer, or of whatever the network makes of a wrong input
+        return False
+    return torch.allclose(parts, body(ramp), rtol=1e-4, atol=1e-5)
 
 
 def _traced(body: nn.Module, name: str) -> tuple[fx.GraphModule, fx.Node]:

@@ -121,7 +121,7 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
         HymtlError: naming the file, if it is no such thing.
     """
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state = _read_safetensors(file) if file.suffix == ".safetensors" else _read_pickle(file)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise HymtlError(f"{file} cannot be read as a state dict of tensors: {reason}") from error
@@ -130,6 +130,22 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not state:
         raise HymtlError(f"{file} holds a {type(state).__name__}, not a state dict (names to tensors).")
     return state
+
+
+def _read_pickle(file: Path) -> dict[str, Tensor]:
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _read_safetensors(file: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ModuleNotFoundError as error:
+        raise HymtlError(f'{file} needs safetensors, which is missing: pip install -e ".[timm]"') from error
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 def _body(state: dict[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:

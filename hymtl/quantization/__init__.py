@@ -19,7 +19,9 @@ from hymtl.errors import HymtlError, check_choice
 
 Picture = tuple[int, ...]  # channels, height and width of what a network sees
 PICTURE = (3, 224, 224)  # of most
-QuantizerName = Literal["eager", "pt2e"]  # the other files of this folder are parts of these
+# auto tries the others in this order; the other files of this folder are parts of these.
+QuantizerName = Literal["auto", "eager", "pt2e"]
+_, *QUANTIZERS = get_args(QuantizerName)
 N = TypeVar("N", bound=nn.Module)
 
 
@@ -66,12 +68,14 @@ class Quantizer(Protocol):
 
 
 def choose(name: str) -> Quantizer:
-    """The quantizer of ``strategy.quantizer``: ``"eager"`` (``torch.ao.quantization``) or ``"pt2e"`` (torchao).
+    """The quantizer called ``name``: ``"eager"`` (``torch.ao.quantization``) or ``"pt2e"`` (torchao).
 
     Raises:
         HymtlError: if there is none of that name.
     """
     check_choice("strategy.quantizer", name, get_args(QuantizerName))
+    if name == "auto":
+        raise HymtlError("strategy.quantizer=auto hangs on the backbone: Strategy.check settles it.")
     return cast(Quantizer, importlib.import_module(f"hymtl.quantization.{name}"))
 
 

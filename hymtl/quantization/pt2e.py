@@ -188,6 +188,7 @@ def prepare_qat(
 
     Unless ``observe``, observers are left switched off: only :func:`observing` moves a range.
     """
+    _lift_zero_scales(backbone)
     # Exported in eval mode, else the graph counts batches in evaluation too.
     ao, graph = torchao(), _export(backbone.eval(), picture).module()
     literals = {node.args[3].target: node.args[_TRAINING:] for node in _batch_norms(graph)}
@@ -197,6 +198,14 @@ def prepare_qat(
     if not observe:
         graph.apply(ao.pt2e.disable_observer)
     return Prepared(_usual_modes(graph)).train()
+
+
+@torch.no_grad()
+def _lift_zero_scales(backbone: nn.Module) -> None:
+    """The graph divides by each batch norm's scale, which some networks begin with at 0."""
+    for module in backbone.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
+            module.weight[module.weight == 0] = 1e-3
 
 
 @contextlib.contextmanager

@@ -26,6 +26,8 @@ class Partial(Strategy):
     stages: int = 1
     views: int | None = None
 
+    _picture = (3, 224, 224)  # what the backbone sees; build sets it
+
     def __post_init__(self) -> None:
         check_views(self.views)
 
@@ -36,14 +38,20 @@ class Partial(Strategy):
                 f"strategy.stages={self.stages}: {backbone.name} has {count} stages, so choose 1 to {count} "
                 "(none is strategy=frozen)."
             )
+        self._picture = backbone.preprocessing.picture
         body = backbone.build()
         early, late = backbone.stages[: count - self.stages], backbone.stages[count - self.stages :]
         frozen = [name for stage in early for name in stage]
         for name in frozen:
             freeze(body.get_submodule(name))
+        for parameter in body.parameters(recurse=False) if frozen else ():  # tokens and positions of a transformer
+            parameter.requires_grad_(False)
         head = nn.Linear(backbone.features, classes)
         in_eval = [f"backbone.{name}" for name in frozen]
         return Classifier(body, head, in_eval=in_eval, border=late[0][0] if frozen else None)
 
     def fixed_backbone(self, network: Classifier) -> nn.Module | None:
-        return cut.before(as_fixed(network.backbone), network.border).eval() if network.border else None
+        if network.border is None:
+            return None
+        fixed = as_fixed(network.backbone)
+        return cut.before(fixed, network.border).eval() if cut.holds(fixed, network.border, self._picture) else None

@@ -25,9 +25,6 @@ class PTQ(Int8, Finetune):
     quantizer: QuantizerName = "eager"
     engine: Engine = "auto"
 
-    def __post_init__(self) -> None:
-        self.engine = cast(Engine, self.quantization.choose_engine(self.engine))
-
     def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
         return {"float": Classifier(self.quantization.fused(network.backbone), network.head)}
 

@@ -55,7 +55,10 @@ class QAT(Int8):
         check_choice("strategy.observers", self.observers, ("training", "always"))
         check_epochs("strategy.freeze_batch_norm_after", self.freeze_batch_norm_after)
         check_epochs("strategy.freeze_observers_after", self.freeze_observers_after)
-        self.engine = cast(Engine, self.quantization.choose_engine(self.engine))
+        super().__post_init__()
+
+    def choose_engine(self) -> None:
+        super().choose_engine()
         self.reduce_range = choose_reduce_range(self.reduce_range, self.quantization, self.engine)
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:

@@ -42,7 +42,7 @@ class Quantized(Int8):
     def __post_init__(self) -> None:
         check_choice("strategy.source", self.source, ("auto", "official", "calibrated"))
         check_views(self.views)
-        self.engine = cast(Engine, self.quantization.choose_engine(self.engine))
+        super().__post_init__()
 
     def build(self, backbone: Backbone, classes: int) -> Classifier:
         return self._classifier(self._untrained(backbone), backbone, classes)
