@@ -5,6 +5,7 @@ import pickle
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -132,11 +133,11 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
     return state
 
 
-def _read_pickle(file: Path) -> dict[str, Tensor]:
+def _read_pickle(file: Path) -> Any:
     return torch.load(file, map_location="cpu", weights_only=True)
 
 
-def _read_safetensors(file: Path) -> dict[str, Tensor]:
+def _read_safetensors(file: Path) -> Any:
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load_file

@@ -12,6 +12,7 @@ from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ def named(model: str) -> Backbone:
             body = _build(model).eval()
     except RuntimeError as error:  # a tag that the model does not have
         raise HymtlError(f"backbone.model={model}: {str(error).rstrip('.')}. {_hint(model, timm)}") from error
-    expected = body.pretrained_cfg
+    expected = cast(dict, body.pretrained_cfg)
     return Backbone(
         f"timm/{model}",
         _features(body, model, expected["input_size"]),
