@@ -10,15 +10,17 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from hymtl import fingerprint, recording, settings, strategies
 from hymtl.backbones import pretrained
 from hymtl.backbones.pretrained import Pretrained
-from hymtl.callbacks.best_checkpoint import BestCheckpoint
+from hymtl.callbacks.best_checkpoint import BestCheckpoint, mode
 from hymtl.callbacks.convert_best import ConvertBest
 from hymtl.callbacks.history import History
 from hymtl.callbacks.random_state import RandomState
+from hymtl.data.balance import class_weights
 from hymtl.data.batches import PictureBatches
 from hymtl.data.datamodule import PhotoDataModule
 from hymtl.data.photos import PhotoFolder
@@ -103,6 +105,7 @@ def build(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, weights: Pre
         cast(dict, OmegaConf.to_container(cfg.scheduler, resolve=True)) if cfg.get("scheduler") else None,
         resize=resize,
         sources={"dataset": photos.record, "backbone": weights.record},
+        class_weights=class_weights(photos.splits["train"], len(photos.classes)) if cfg.loss.class_weights else None,
         network=network,
         pretrained=weights,
     )
@@ -168,10 +171,12 @@ def _trainer(cfg: DictConfig, strategy: Strategy, history: History) -> pl.Traine
     # Without these there is no result, so no override takes them out. BestCheckpoint comes first of all checkpoints,
     # so that Lightning's ckpt_path="best" means it; those of the config see what ConvertBest made.
     needed = [
-        BestCheckpoint(f"{cfg.run_dir}/checkpoints"),
+        BestCheckpoint(f"{cfg.run_dir}/checkpoints", cfg.monitor),
         RandomState(),
         history,
         ConvertBest(f"{cfg.run_dir}/artifact"),
     ]
+    if cfg.early_stopping:
+        needed.append(EarlyStopping(cfg.monitor, patience=cfg.early_stopping, mode=mode(cfg.monitor)))
     chosen = [instantiate(callback) for callback in (cfg.get("callbacks") or {}).values()]
     return instantiate(cfg.trainer, accelerator=accelerator, logger=instantiate(cfg.logger), callbacks=needed + chosen)

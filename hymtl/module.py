@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
-from hymtl import backbones, strategies
+from hymtl import backbones, metrics, strategies
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.deploy.convert import Deployed
 from hymtl.network import Activations, Classifier
@@ -32,10 +33,12 @@ class TransferModule(pl.LightningModule):
         scheduler: the same for a learning-rate scheduler, stepped once an epoch; None for a constant rate.
         resize: pixels of a picture's shorter side before the centre crop, for whoever predicts with it.
         sources: records of the dataset and the pretrained weights, carried along for whoever finds the file.
+        class_weights: what the training loss of each class is multiplied by; None: all count as they come.
         pretrained: the weights that ``network`` began with, to compare with when it is finished.
 
     Logged each epoch (the x axis of TensorBoard is the epoch, so that runs of different batch size compare):
-    ``train/loss``, ``train/acc``, ``val/loss``, ``val/acc``, means over samples, and ``lr``.
+    ``train/loss``, ``train/acc``, ``val/loss``, ``val/acc``, means over samples, ``val/balanced_acc`` and
+    ``val/macro_f1``, means over classes, and ``lr``.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class TransferModule(pl.LightningModule):
         scheduler: Mapping | None = None,
         resize: int = 256,
         sources: Mapping | None = None,
+        class_weights: list[float] | None = None,
         network: Classifier | None = None,
         pretrained: Pretrained | None = None,
     ) -> None:
@@ -61,6 +65,9 @@ class TransferModule(pl.LightningModule):
             # "train" is a method of modules, so the key says more than that.
             {f"{stage}_acc": MulticlassAccuracy(len(classes), average="micro") for stage in ("train", "val", "test")}
         )
+        self.confusion = MulticlassConfusionMatrix(len(classes))
+        weights = None if class_weights is None else torch.tensor(class_weights)
+        self.register_buffer("loss_weights", weights, persistent=False)
 
     def forward(self, batch: Tensor | Activations) -> Tensor:
         """Normalized pictures (N, 3, H, W), or their activations, to logits (N, classes)."""
@@ -68,7 +75,7 @@ class TransferModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         with self.strategy.training(self.network):
-            return self._step(batch, "train")
+            return self._step(batch, "train", self.loss_weights)
 
     def validation_step(self, batch: Batch, index: int) -> Tensor:
         return self._step(batch, "val")
@@ -80,12 +87,14 @@ class TransferModule(pl.LightningModule):
         """Class probabilities (N, classes)."""
         return self(batch[0]).softmax(dim=1)
 
-    def _step(self, batch: Batch, stage: str) -> Tensor:
+    def _step(self, batch: Batch, stage: str, weights: Tensor | None = None) -> Tensor:
         inputs, labels = batch
         logits = self(inputs)
-        loss = F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits, labels) if weights is None else _weighted(logits, labels, weights)
         accuracy = self.accuracy[f"{stage}_acc"]
         accuracy(logits, labels)
+        if stage == "val":
+            self.confusion.update(logits, labels)
         # Weighted by batch size: the last batch is smaller, and a mean is a mean over photos.
         shown = {"on_step": False, "on_epoch": True, "prog_bar": stage != "test", "batch_size": len(labels)}
         self.log(f"{stage}/loss", loss, sync_dist=True, **shown)
@@ -112,6 +121,10 @@ class TransferModule(pl.LightningModule):
         self._log_epoch()
 
     def on_validation_epoch_end(self) -> None:
+        matrix = self.confusion.compute().cpu().numpy()
+        self.confusion.reset()
+        self.log("val/balanced_acc", metrics.balanced_accuracy(matrix), prog_bar=False)
+        self.log("val/macro_f1", metrics.macro_f1(matrix), prog_bar=False)
         self._log_epoch()
 
     def _log_epoch(self) -> None:
@@ -123,3 +136,11 @@ class TransferModule(pl.LightningModule):
         if not self.hparams.scheduler:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": instantiate(self.hparams.scheduler)(optimizer)}
+
+
+def _weighted(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Cross entropy, each photo's times its class's weight, mean over photos.
+
+    torch's own ``weight`` divides by the weights of the batch, so that in a batch of one class they would cancel.
+    """
+    return (F.cross_entropy(logits, labels, reduction="none") * weights[labels]).mean()

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from hymtl import records
+from hymtl import metrics, records
 from hymtl.callbacks.best_checkpoint import BestCheckpoint
 from hymtl.data.photos import Photo
 from hymtl.deploy.evaluation import Score
@@ -68,9 +68,16 @@ def _collect(module: TransferModule, trainer: pl.Trainer, history: dict, seed: i
         optim=facts.optim,
         scheduler=facts.scheduler,
         batch_size=pictures.batch_size,
-        best=result.Best(epoch=best.best_epoch, val_acc=best.best_model_score.item(), val_loss=best.best_loss),
+        best=result.Best(
+            epoch=best.best_epoch,
+            val_acc=best.best_acc,
+            val_loss=best.best_loss,
+            balanced_acc=best.best_balanced_acc,
+            monitor=best.monitor,
+        ),
         int8=result.Deployed(val_acc=deployed.val.accuracy, val_loss=deployed.val.loss) if strategy.quantizes else None,
-        test=_test(deployed.test),
+        val=_scores(deployed.val, facts.classes),
+        test=_test(deployed.test, facts.classes),
         engine=strategy.spec()["engine"] if strategy.quantizes else None,
         int8_cost=deployed.cost,
         seconds=result.Seconds(fit=timer and timer.time_elapsed("train"), photo=deployed.latency),
@@ -86,8 +93,26 @@ def _collect(module: TransferModule, trainer: pl.Trainer, history: dict, seed: i
     )
 
 
-def _test(score: Score | None) -> result.Test | None:
-    return result.Test(acc=score.accuracy, loss=score.loss, photos=len(score.labels)) if score else None
+def _test(score: Score | None, classes: list[str]) -> result.Test | None:
+    if score is None:
+        return None
+    photos, scores = len(score.labels), _scores(score, classes)
+    return result.Test(acc=score.accuracy, loss=score.loss, photos=photos, scores=scores)
+
+
+def _scores(score: Score, classes: list[str]) -> result.Scores:
+    from hymtl.compare.statistics import wilson  # here, so that a start does not wait for scipy
+
+    matrix, found = score.confusion, {}
+    for name, photos, recall in zip(
+        classes, matrix.sum(axis=1).tolist(), metrics.recalls(matrix).tolist(), strict=True
+    ):
+        if photos:
+            low, high = wilson(recall, photos)
+            found[name] = result.Recall(photos=photos, recall=recall, low=low, high=high)
+    return result.Scores(
+        balanced_acc=metrics.balanced_accuracy(matrix), macro_f1=metrics.macro_f1(matrix), classes=found
+    )
 
 
 def _guesses(photos: list[Photo], classes: list[str], score: Score) -> list[Guess]:
@@ -110,17 +135,28 @@ def _log_hparams(made: Result, trainer: pl.Trainer) -> None:
         "batch_size": made.batch_size,
         "engine": made.engine or "float",
     }
-    metrics = {"best/val_acc": made.best.val_acc, "best/val_loss": made.best.val_loss}
+    scores = {"best/val_acc": made.best.val_acc, "best/val_loss": made.best.val_loss}
+    if made.val:
+        scores |= {"deployed/balanced_acc": made.val.balanced_acc, "deployed/macro_f1": made.val.macro_f1}
     if made.int8:
-        metrics["int8/val_acc"] = made.int8.val_acc
+        scores["int8/val_acc"] = made.int8.val_acc
     if made.test:
-        metrics["test/acc"] = made.test.acc
+        scores["test/acc"] = made.test.acc
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(settings, metrics)
+            logger.log_hyperparams(settings, scores)
+            logger.experiment.add_text("recall of each class", _table(made.val), made.epochs)
         else:
             logger.log_hyperparams(settings)
         logger.save()
+
+
+def _table(scores: result.Scores | None) -> str:
+    """Recall of each class with its interval, in Markdown."""
+    lines = ["| class | photos | recall | 95 % interval |", "|---|---|---|---|"]
+    for name, one in scores.classes.items() if scores else ():
+        lines.append(f"| {name} | {one.photos} | {one.recall:.4f} | {one.low:.3f} to {one.high:.3f} |")
+    return "\n".join(lines)
 
 
 def _device(trainer: pl.Trainer) -> str:

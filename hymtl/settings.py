@@ -32,9 +32,20 @@ def _is_expression(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+MONITORS = ("val/acc", "val/balanced_acc", "val/loss")
+
+
+def _one_of(*choices: str | None) -> tuple[str, Callable[[object], bool]]:
+    return " or ".join(choice or "null" for choice in choices), lambda v: v in choices
+
+
 _RULES = {
     "seed": _whole(0),
     "epochs": _whole(1),
+    "monitor": _one_of(*MONITORS),
+    "early_stopping": ("null or a whole number of at least 1", lambda v: v is None or _whole(1)[1](v)),
+    "loss.class_weights": _one_of("auto", None),
+    "data.balance": ("true or false", lambda v: isinstance(v, bool)),
     "data.batch_size": _whole(1),
     "data.resize": _whole(1),
     "data.resize_at_224": _whole(224),
@@ -69,6 +80,11 @@ def check(cfg: DictConfig) -> None:
     _check_fractions(cfg.data)
     _check_files(cfg)
     _check_size(cfg)
+    if cfg.loss.class_weights and cfg.data.balance:
+        raise HymtlError(
+            "loss.class_weights=auto and data.balance=true both make rare classes count more, together twice over: "
+            "choose one of them."
+        )
 
 
 def excused(name: str, value: object) -> bool:

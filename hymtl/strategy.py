@@ -15,7 +15,7 @@ from hymtl.errors import HymtlError, check_choice
 from hymtl.network import BatchNorms, Classifier
 
 if TYPE_CHECKING:
-    from hymtl.quantization import Quantizer
+    from hymtl.quantization import Quantizer, QuantizerName
 
 
 BatchNorm = Literal["auto", "train", "eval"]
@@ -107,8 +107,8 @@ class Int8(Strategy):
     """
 
     quantizes = True
-    quantizer: str
-    engine: str
+    quantizer: "QuantizerName"
+    engine: Engine
 
     @property
     def quantization(self) -> "Quantizer":
@@ -122,7 +122,7 @@ class Int8(Strategy):
 
     def choose_engine(self) -> None:
         """Settle ``engine="auto"``, and what else hangs on the quantizer."""
-        self.engine = self.quantization.choose_engine(self.engine)
+        self.engine = cast(Engine, self.quantization.choose_engine(self.engine))
 
     def check(self, pretrained: Pretrained) -> None:
         from hymtl.quantization import QUANTIZERS
@@ -131,7 +131,7 @@ class Int8(Strategy):
         with torch.device("meta"):
             body = backbone.build()
         for name in QUANTIZERS if asked == "auto" else (asked,):
-            self.quantizer = name
+            self.quantizer = cast("QuantizerName", name)
             obstacle = self.quantization.obstacle(body, backbone.preprocessing.picture)
             if obstacle is None:
                 self.choose_engine()

@@ -1,23 +1,30 @@
-"""Keep the checkpoint with the best validation accuracy."""
+"""Keep the checkpoint with the best validation accuracy, or whatever else best means."""
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 
-class BestCheckpoint(ModelCheckpoint):
-    """``best.ckpt``, by ``val/acc``; of equal accuracies, which a few photos make common, the lower ``val/loss``.
+def mode(monitor: str) -> Literal["min", "max"]:
+    """Whether more or less of what is monitored is better."""
+    return "min" if monitor.endswith("/loss") else "max"
 
-    ``best_epoch`` counts from 0, as Lightning does; ``best_loss`` is the ``val/loss`` of that epoch.
+
+class BestCheckpoint(ModelCheckpoint):
+    """``best.ckpt``, by ``monitor``; of equal accuracies, which a few photos make common, the lower ``val/loss``.
+
+    ``best_epoch`` counts from 0, as Lightning does; ``best_loss``, ``best_acc`` and ``best_balanced_acc`` are the
+    ``val/loss``, ``val/acc`` and ``val/balanced_acc`` of that epoch.
     """
 
-    def __init__(self, dirpath: str) -> None:
-        super().__init__(dirpath, filename="best", monitor="val/acc", mode="max", enable_version_counter=False)
+    def __init__(self, dirpath: str, monitor: str = "val/acc") -> None:
+        super().__init__(dirpath, filename="best", monitor=monitor, mode=mode(monitor), enable_version_counter=False)
         self.best_loss = float("inf")
+        self.best_acc = self.best_balanced_acc = 0.0
         self.best_epoch = -1
 
     def check_monitor_top_k(self, trainer: pl.Trainer, current: Tensor | None = None) -> bool:
@@ -28,16 +35,22 @@ class BestCheckpoint(ModelCheckpoint):
 
     def _update_best_and_save(self, current: Tensor, trainer: pl.Trainer, monitor_candidates: dict) -> None:
         # Before super() writes the file, so that the checkpoint's own record of this callback has them.
-        self.best_loss = trainer.callback_metrics["val/loss"].item()
+        logged = trainer.callback_metrics
+        self.best_loss, self.best_acc = logged["val/loss"].item(), logged["val/acc"].item()
+        self.best_balanced_acc = logged["val/balanced_acc"].item()
         self.best_epoch = trainer.current_epoch
         super()._update_best_and_save(current, trainer, monitor_candidates)
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"best_loss": self.best_loss, "best_epoch": self.best_epoch}
+        own = {name: getattr(self, name) for name in ("best_loss", "best_acc", "best_balanced_acc", "best_epoch")}
+        return super().state_dict() | own
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(self._brought_here(state_dict))
         self.best_loss, self.best_epoch = state_dict["best_loss"], state_dict["best_epoch"]
+        # Checkpoints of earlier versions, which knew val/acc alone, lack these.
+        self.best_acc = state_dict.get("best_acc", float(state_dict["best_model_score"]))
+        self.best_balanced_acc = state_dict.get("best_balanced_acc", 0.0)
 
     def _brought_here(self, state: dict[str, Any]) -> dict[str, Any]:
         """The state of a run that is resumed in another folder, its best checkpoint copied along.

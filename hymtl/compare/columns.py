@@ -24,8 +24,10 @@ def columns(table: Table) -> list[Column]:
         Column("± over seeds", _deviation, lambda row: row.accuracy.deviation),
         Column("range", _range, lambda row: row.accuracy.low),
         Column("95 % interval", lambda row: "{:.3f}–{:.3f}".format(*row.interval), lambda row: row.interval[0]),
+        Column("balanced", lambda row: _four(row.balanced_accuracy), lambda row: row.balanced_accuracy),
+        Column("macro F1", lambda row: _four(row.macro_f1), lambda row: row.macro_f1),
         Column("as trained", lambda row: f"{row.trained_accuracy:.4f}", lambda row: row.trained_accuracy),
-        Column("test", _test, lambda row: row.test_accuracy),
+        Column("test", lambda row: _four(row.test_accuracy), lambda row: row.test_accuracy),
         Column("MB", lambda row: f"{row.size / 1e6:.1f}", lambda row: row.size),
         Column("ms a photo", _latency, lambda row: row.latency.mean if row.latency else None),
         Column("fit, s", _fit, lambda row: row.fit_seconds.mean if row.fit_seconds else None),
@@ -34,16 +36,16 @@ def columns(table: Table) -> list[Column]:
     return [column for column in every if any(column.text(row) for row in table.rows)]
 
 
+def _four(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
 def _deviation(row: Row) -> str:
     return "" if row.accuracy.deviation is None else f"{row.accuracy.deviation:.4f}"
 
 
 def _range(row: Row) -> str:
     return "" if row.accuracy.deviation is None else f"{row.accuracy.low:.3f}–{row.accuracy.high:.3f}"
-
-
-def _test(row: Row) -> str:
-    return "" if row.test_accuracy is None else f"{row.test_accuracy:.4f}"
 
 
 def _fit(row: Row) -> str:

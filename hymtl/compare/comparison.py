@@ -130,7 +130,8 @@ def _cell(words: str) -> str:
 
 FIELDS = (
     "table", "row", "status", "seeds", "runs", "photos", "accuracy", "accuracy_sd", "accuracy_min", "accuracy_max",
-    "interval_low", "interval_high", "trained_accuracy", "best_epoch_chosen_on", "test_accuracy", "bytes",
+    "interval_low", "interval_high", "balanced_accuracy", "macro_f1", "trained_accuracy",
+    "best_epoch_chosen_on", "test_accuracy", "bytes",
     "seconds_photo", "seconds_fit", "notes", "folders",
 )  # fmt: skip
 
@@ -167,6 +168,8 @@ def _record(table: Table, row: Row) -> dict:
         "accuracy_max": row.accuracy.high,
         "interval_low": low,
         "interval_high": high,
+        "balanced_accuracy": row.balanced_accuracy,
+        "macro_f1": row.macro_f1,
         "trained_accuracy": row.trained_accuracy,
         "best_epoch_chosen_on": "the photos of accuracy",  # which flatters it
         "test_accuracy": row.test_accuracy,

@@ -10,10 +10,10 @@ from typing import NamedTuple, cast
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from hymtl.compare import gallery
+from hymtl.compare import gallery, statistics
 from hymtl.compare.columns import Column, columns
 from hymtl.compare.grouping import describe
-from hymtl.compare.rows import Row
+from hymtl.compare.rows import Photos, Row
 from hymtl.compare.runs import Found, Run
 from hymtl.compare.tables import Table
 
@@ -132,13 +132,24 @@ def _pairs(table: Table) -> Grid:
 
 
 def _recall(table: Table) -> Grid:
-    rows = [(row, row.photos.recall()) for row in table.rows if row.photos]
-    classes = sorted({name for _, recall in rows for name in recall})
+    rows = [(row, row.photos) for row in table.rows if row.photos]
+    classes = sorted({name for _, photos in rows for name in photos.labels})
     lines = [
-        [Cell(row.label, row.label), *(Cell(f"{r[name]:.4f}" if name in r else "", r.get(name)) for name in classes)]
-        for row, r in rows
+        [
+            Cell(row.label, row.label),
+            *(Cell(_with_interval(photos, name), photos.recall().get(name)) for name in classes),
+        ]
+        for row, photos in rows
     ]
     return Grid("recall", ["row", *classes], lines)
+
+
+def _with_interval(photos: Photos, name: str) -> str:
+    recall = photos.recall().get(name)
+    if recall is None:
+        return ""
+    low, high = statistics.wilson(recall, photos.labels.count(name))
+    return f"{recall:.4f} ({low:.2f}–{high:.2f})"
 
 
 def _gallery(table: Table) -> Gallery:

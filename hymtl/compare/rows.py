@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hymtl import metrics
 from hymtl.compare import statistics
 from hymtl.compare.runs import Absent, Run
 from hymtl.compare.statistics import Spread
@@ -31,6 +32,16 @@ class Photos:
             totals[label] += right
         return {label: totals[label] / counts[label] / self.scale for label in sorted(counts)}
 
+    def confusion(self) -> np.ndarray:
+        """All seeds' guesses together, int64 (classes, classes): rows the true class, columns the guessed one."""
+        classes = sorted({*self.labels, *(guess for guesses in self.guesses for guess in guesses)})
+        place = {name: i for i, name in enumerate(classes)}
+        matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
+        for label, guesses in zip(self.labels, self.guesses, strict=True):
+            for guess, count in guesses.items():
+                matrix[place[label], place[guess]] += count
+        return matrix
+
 
 @dataclass
 class Row:
@@ -53,6 +64,15 @@ class Row:
     def accuracy(self) -> Spread:
         """Deployed validation accuracy over seeds; a seed's folds make one result, its reruns their mean."""
         return statistics.spread(self._by_seed(lambda run: run.accuracy))
+
+    @cached_property
+    def balanced_accuracy(self) -> float | None:
+        """Of the deployed networks: the mean recall of the classes."""
+        return metrics.balanced_accuracy(self.photos.confusion()) if self.photos else None
+
+    @cached_property
+    def macro_f1(self) -> float | None:
+        return metrics.macro_f1(self.photos.confusion()) if self.photos else None
 
     @cached_property
     def trained_accuracy(self) -> float:

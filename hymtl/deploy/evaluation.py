@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,6 +25,13 @@ class Score:
     def accuracy(self) -> float:
         """Fraction of photos classified right."""
         return (self.logits.argmax(dim=1) == self.labels).float().mean().item()
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """Numbers of photos, int64 (classes, classes): rows the true class, columns the predicted one."""
+        classes = self.logits.shape[1]
+        pairs = self.labels * classes + self.logits.argmax(dim=1)
+        return torch.bincount(pairs, minlength=classes**2).view(classes, classes).numpy()
 
     @property
     def loss(self) -> float:

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -58,22 +58,38 @@ def predictions(
 
 
 def confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
-    """Counts (classes, classes), rows the true class, columns the predicted one."""
-    side = max(3.6, 0.55 * len(classes) + 2)
+    """Counts (classes, classes), rows the true class, columns the predicted one; of many, mistakes in red."""
+    many = len(classes) > 20
+    side = max(3.6, (0.17 if many else 0.55) * len(classes) + 2)
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(matrix, cmap="Blues", vmin=0)
     axes.set(title=title, xlabel="predicted", ylabel="true")
-    slanted: dict[str, Any] = {"rotation": 45, "ha": "right"} if len(classes) > 3 else {}
-    axes.set_xticks(range(len(classes)), classes, **slanted)
+    axes.set_xticks(range(len(classes)), classes)
     axes.set_yticks(range(len(classes)), classes)
-    for row in range(len(classes)):
-        for column in range(len(classes)):
-            count = int(matrix[row, column])
-            dark = count > matrix.max() / 2
-            axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
+    if many:
+        _ruled(axes, len(classes))
+    elif len(classes) > 3:
+        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    for row, column in np.argwhere(np.asarray(matrix) > (0 if many else -1)).tolist():
+        count = int(matrix[row, column])
+        colour = "white" if count > matrix.max() / 2 else "black"
+        if many and row != column:
+            colour = WRONG
+        axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=6 if many else None)
     figure.colorbar(image, label="photos", shrink=0.8)
     return figure
+
+
+def _ruled(axes: Axes, classes: int) -> None:
+    """Fine lines to follow from a cell to its names, which are small and stand on all sides."""
+    edges = np.arange(classes) - 0.5
+    axes.set_xticks(edges, minor=True)
+    axes.set_yticks(edges, minor=True)
+    axes.grid(which="minor", color="#d0d7de", linewidth=0.4)
+    axes.tick_params(which="minor", length=0)
+    axes.tick_params(labelsize=7, labeltop=True)
+    axes.tick_params("x", rotation=90)
 
 
 def int8_cost(cost: dict, sizes: dict, title: str) -> Figure:

@@ -67,11 +67,13 @@ class Split(Record):
 
 
 class Best(Record):
-    """The best epoch, of the network as it trained: fake-quantized under qat."""
+    """The best epoch, by ``monitor``, of the network as it trained: fake-quantized under qat."""
 
     epoch: int = Field(ge=0)
     val_acc: float = Fraction
     val_loss: Number = None
+    balanced_acc: float | None = None
+    monitor: str = "val/acc"
 
 
 class Deployed(Record):
@@ -81,12 +83,30 @@ class Deployed(Record):
     val_loss: Number = None
 
 
+class Recall(Record):
+    """Of a class: the fraction of its ``photos`` that is recognized, with Wilson's 95 % interval."""
+
+    photos: int = Field(ge=1)
+    recall: float = Fraction
+    low: float = Fraction
+    high: float = Fraction
+
+
+class Scores(Record):
+    """The network that is deployed, each class counting alike; see :mod:`hymtl.metrics`."""
+
+    balanced_acc: float = Fraction
+    macro_f1: float = Fraction
+    classes: dict[str, Recall] = {}
+
+
 class Test(Record):
     """The network that is deployed, on photos that nothing was chosen on."""
 
     acc: float = Fraction
     loss: Number = None
     photos: int | None = None
+    scores: Scores | None = None
 
 
 class Seconds(Record):
@@ -123,6 +143,7 @@ class Result(Record):
     batch_size: int | None = None
     best: Best
     int8: Deployed | None = None
+    val: Scores | None = None
     test: Test | None = None
     engine: str | None = None
     int8_cost: dict[str, Any] | None = None
@@ -152,6 +173,12 @@ class Result(Record):
         return (self.int8 or self.best).val_acc
 
     @property
+    def uneven(self) -> bool:
+        """Whether a class has less than half the validation photos of another, so that accuracy alone tells little."""
+        photos = [recall.photos for recall in self.val.classes.values()] if self.val else []
+        return len(photos) > 1 and min(photos) < max(photos) / 2
+
+    @property
     def curves(self) -> dict[str, tuple[list[int], list[float]]]:
         """Of each thing that was logged the epochs, and its values in them."""
         epochs = self.history.get("epoch")
@@ -168,16 +195,21 @@ def summary(result: Result, run_dir: str) -> str:
     """A few lines for the end of a run."""
     best, size = result.best, result.bytes
     loss = "" if best.val_loss is None else f", loss {best.val_loss:.4f}"
+    by = "" if best.monitor == "val/acc" else f", best {best.monitor}"
     lines = [
         "",
         f"{result.strategy}  seed {result.seed}  {result.dataset.name}  {result.backbone.name} "
         f"({result.backbone.weights})",
-        f"  best val accuracy  {best.val_acc:.4f}  (epoch {best.epoch}{loss})",
+        f"  best val accuracy  {best.val_acc:.4f}  (epoch {best.epoch}{loss}{by})",
     ]
     if result.int8:
         lines.append(f"  int8 val accuracy  {result.int8.val_acc:.4f}  (engine {result.engine})")
         lines += [f"  int8 cost          {_step(step)}" for step in (result.int8_cost or {}).get("steps", [])]
         lines.append(f"  size               {(size.int8 or 0) / 1e6:.1f} MB int8, {size.float32 / 1e6:.1f} MB float")
+    if result.val and result.uneven:
+        lines.append(
+            f"  balanced accuracy  {result.val.balanced_acc:.4f}  (each class counts alike; {_rarest(result.val)})"
+        )
     if result.test:
         lines.append(f"  test accuracy      {result.test.acc:.4f}  ({result.test.photos} photos that chose nothing)")
     if result.seconds.fit is not None:
@@ -190,6 +222,11 @@ def summary(result: Result, run_dir: str) -> str:
     ]
     lines += [f"  !!! {source.fallback}" for source in (result.dataset, result.backbone) if source.fallback]
     return "\n".join(lines)
+
+
+def _rarest(scores: Scores) -> str:
+    name, rarest = min(scores.classes.items(), key=lambda item: item[1].photos)
+    return f"{name}: {round(rarest.recall * rarest.photos)} of {rarest.photos} recognized"
 
 
 def _step(step: dict) -> str:
