@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from hymtl.data import transforms
+from hymtl.data.balance import shares
 from hymtl.data.dataset import EpochSampler, PhotoDataset, mix
 from hymtl.data.loader import ThreadedLoader
 from hymtl.data.photos import PhotoFolder
@@ -34,6 +35,7 @@ class PictureBatches:
     """Batches of pictures, normalized float32 (N, C, size, size), and the settings that say how they are made.
 
     ``batch_size`` is per device. ``augmentation`` and ``resize`` are explained in :mod:`hymtl.data.transforms`.
+    With ``balance`` training draws each class as often as any other, see :mod:`hymtl.data.balance`.
     ``workers`` is a number of processes or ``"auto"``; without any, threads prepare the batches. ``views`` is the
     number of augmented views of a photo that epochs cycle through, None for a new one each epoch. Pictures, as far as
     they can be prepared once, are kept in ``cache_gb`` gigabytes of memory; those that find no room there are decoded
@@ -48,6 +50,7 @@ class PictureBatches:
         batch_size: int = 4,
         augmentation: Augmentation = "random_resized_crop",
         resize: int = 256,
+        balance: bool = False,
         workers: int | str = "auto",
         cache_gb: float = 2.0,
         views: int | None = None,
@@ -55,6 +58,7 @@ class PictureBatches:
     ) -> None:
         self.photos, self.preprocessing, self.batch_size, self.seed = photos, preprocessing, batch_size, seed
         self.augmentation, self.resize, self.views, self.cache_gb = augmentation, resize, views, cache_gb
+        self.balance = balance
         if resize < preprocessing.size:
             raise HymtlError(f"data.resize={resize} is less than the {preprocessing.size} pixels the network sees.")
         evaluation = transforms.evaluation(preprocessing, resize)
@@ -115,8 +119,10 @@ class PictureBatches:
 
     def sampler(self, split: str, *, shuffle: bool) -> EpochSampler:
         """The order of a split's photos, and which view of each."""
-        views = self.views if split == "train" else None
-        return EpochSampler(len(self.photos.splits[split]), self.seed, shuffle=shuffle, views=views)
+        photos, training = self.photos.splits[split], split == "train"
+        drawn = shares(photos) if training and self.balance else None
+        views = self.views if training else None
+        return EpochSampler(len(photos), self.seed, shuffle=shuffle, views=views, shares=drawn)
 
     def _collate(self, items: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
         pictures, labels = zip(*items, strict=True)

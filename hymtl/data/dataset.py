@@ -62,11 +62,20 @@ class PhotoDataset(Dataset):
 class EpochSampler(Sampler):
     """Yields (view, index), shuffled anew by (seed, epoch) where ``shuffle``; Lightning calls ``set_epoch``.
 
-    Every epoch is a view of its own, or, with ``views``, one of so many that come around again.
+    Every epoch is a view of its own, or, with ``views``, one of so many that come around again. With ``shares``,
+    shuffling draws as many as there are, each as often as its share says, so some repeatedly and others not.
     """
 
-    def __init__(self, size: int, seed: int, *, shuffle: bool, views: int | None = None) -> None:
-        self.size, self.seed, self.shuffle, self.views = size, seed, shuffle, views
+    def __init__(
+        self,
+        size: int,
+        seed: int,
+        *,
+        shuffle: bool,
+        views: int | None = None,
+        shares: Sequence[float] | None = None,
+    ) -> None:
+        self.size, self.seed, self.shuffle, self.views, self.shares = size, seed, shuffle, views, shares
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -79,9 +88,15 @@ class EpochSampler(Sampler):
         order: Sequence[int] = range(self.size)
         if self.shuffle:
             generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
-            order = torch.randperm(self.size, generator=generator).tolist()
+            order = self._drawn(generator).tolist()
         view = self.epoch % self.views if self.views else self.epoch
         return ((view, index) for index in order)
+
+    def _drawn(self, generator: torch.Generator) -> Tensor:
+        if self.shares is None:
+            return torch.randperm(self.size, generator=generator)
+        shares = torch.tensor(self.shares, dtype=torch.float64)
+        return torch.multinomial(shares, self.size, replacement=True, generator=generator)
 
 
 def mix(*numbers: int) -> int:

@@ -64,6 +64,8 @@ class FixedFeatures(pl.Callback):
             return "several processes each have their own share of the photos"
         if trainer.precision not in ("32-true", "bf16-mixed"):
             return f"trainer.precision={trainer.precision}"
+        if trainer.datamodule.pictures.balance:
+            return "data.balance draws some photos several times an epoch, each time augmented anew"
         if trainer.fast_dev_run or trainer.limit_train_batches != 1.0 or trainer.limit_val_batches != 1.0:
             return "only some batches are asked for"
         return None
