@@ -36,12 +36,14 @@ NAMES = {
     "omegaconf:DictConfig._is_none": "A section that is null could not be told from one with settings.",
     "omegaconf:DictConfig._is_interpolation": "A reference to a section would be listed as settings of its own.",
     "omegaconf:AnyNode._value": "A setting could not be looked at without resolving it.",
+    "timm.models._hub:download_cached_file": "Weights of timm that are on no hub could not be downloaded.",
     "argparse:_SubParsersAction": "Nothing breaks but an annotation: argparse names its sub-commands in no other way.",
 }
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_still_exists(name):
+    pytest.importorskip(re.split("[.:]", name)[0])  # an extra's may be missing
     assert pkgutil.resolve_name(name) is not None, NAMES[name]
 
 
