@@ -1,7 +1,9 @@
-"""A split as a PyTorch dataset: what is fixed computed once, what is random drawn by (seed, view, index)."""
+"""A split as a PyTorch dataset: what is fixed computed once, what is random drawn by seed, view and picture."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,11 +16,20 @@ from hymtl.data.transforms import Transform
 CHUNK = 64  # photos decoded before looking again at how much memory is left
 
 
-class PhotoDataset(Dataset):
-    """Items are (uint8 picture (C, size, size), label); keys are (view, index), as :class:`EpochSampler` gives.
+class Key(NamedTuple):
+    """Which picture, in which of its views, and the how-manieth time in the epoch it comes, from 0."""
 
-    What is drawn at random for an item depends on (seed, view, index) alone, so neither the number of
-    workers or threads nor resuming changes a run.
+    view: int
+    index: int
+    time: int = 0
+
+
+class PhotoDataset(Dataset):
+    """Items are (uint8 picture (C, size, size), label); keys are those of :class:`Key`.
+
+    What is drawn at random for an item depends on the seed, the view, the picture's own sha256 and ``time`` alone. So
+    neither the number of workers or threads nor resuming changes a run, and a picture looks the same whatever else is
+    in its split: folds, and a folder that grows, share what was computed of it.
     """
 
     def __init__(self, photos: list[Photo], transform: Transform, seed: int) -> None:
@@ -45,11 +56,13 @@ class PhotoDataset(Dataset):
     def __len__(self) -> int:
         return len(self.photos)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
-        view, index = key
+    def __getitem__(self, key: tuple[int, ...]) -> tuple[Tensor, int]:
+        view, index, time = Key(*key)
         picture = self._kept[index] if index < len(self._kept) else self._prepare(index)
         if self.transform.augment is not None:
-            generator = torch.Generator().manual_seed(mix(self.seed, view, index))
+            generator = torch.Generator().manual_seed(
+                mix(self.seed, view, int(self.photos[index].digest[:16], 16), time)
+            )
             picture = self.transform.augment(picture, generator)
         return picture, self.photos[index].label
 
@@ -60,10 +73,11 @@ class PhotoDataset(Dataset):
 
 
 class EpochSampler(Sampler):
-    """Yields (view, index), shuffled anew by (seed, epoch) where ``shuffle``; Lightning calls ``set_epoch``.
+    """Yields a :class:`Key` for each picture, shuffled anew by (seed, epoch) where ``shuffle``.
 
-    Every epoch is a view of its own, or, with ``views``, one of so many that come around again. With ``shares``,
-    shuffling draws as many as there are, each as often as its share says, so some repeatedly and others not.
+    Lightning calls ``set_epoch``. Every epoch is a view of its own, or, with ``views``, one of so many that come around
+    again. With ``shares``, shuffling draws as many as there are, each as often as its share says, so some repeatedly and
+    others not. Set ``chosen`` to the indices of some pictures to have these alone, in their order.
     """
 
     def __init__(
@@ -77,20 +91,24 @@ class EpochSampler(Sampler):
     ) -> None:
         self.size, self.seed, self.shuffle, self.views, self.shares = size, seed, shuffle, views, shares
         self.epoch = 0
+        self.chosen: Sequence[int] = range(size)
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.size
+        return len(self.chosen)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order: Sequence[int] = range(self.size)
+    def __iter__(self) -> Iterator[Key]:
+        order = self.chosen
         if self.shuffle:
             generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
             order = self._drawn(generator).tolist()
         view = self.epoch % self.views if self.views else self.epoch
-        return ((view, index) for index in order)
+        times: Counter[int] = Counter()
+        for index in order:
+            yield Key(view, index, times[index])
+            times[index] += 1
 
     def _drawn(self, generator: torch.Generator) -> Tensor:
         if self.shares is None:

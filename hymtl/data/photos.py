@@ -33,9 +33,11 @@ class Photo:
     label: int
     group: str | None = None
 
-    def content(self) -> bytes:
-        """What digests are made of."""
-        return self.file.read_bytes()
+    @cached_property
+    def digest(self) -> str:
+        """sha256, in hex, of the file's bytes."""
+        with self.file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def decode(self, then: Callable[[Tensor], Tensor] = lambda picture: picture) -> Tensor:
         """What ``then`` makes of the picture, RGB, uint8 (3, H, W); the picture itself by default.
@@ -75,7 +77,7 @@ class PhotoFolder:
     def digests(self) -> dict[str, str]:
         """sha256, in hex, of each picture's bytes, by its name."""
         photos = [photo for split in self.splits.values() for photo in split]
-        return {photo.name: hashlib.sha256(photo.content()).hexdigest() for photo in photos}
+        return {photo.name: photo.digest for photo in photos}
 
     @property
     def record(self) -> dict:

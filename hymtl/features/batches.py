@@ -16,22 +16,25 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from hymtl.data.batches import PictureBatches
-from hymtl.data.dataset import EpochSampler
+from hymtl.data.dataset import EpochSampler, Key
 from hymtl.features.store import FeatureStore
 from hymtl.network import Activations
 
 BATCH = 32  # pictures that go through the backbone at a time
-FORMAT = 2  # of the facts that make a key
+FORMAT = 3  # of the facts that make a key, and of what is kept under it
 
 
 class FeatureBatches:
     """Batches of what a fixed backbone makes of ``data``: features, float32, on the CPU, of each split and view.
 
-    ``backbone`` must give the same for a picture whatever else is in the batch, so in eval mode, on ``device``.
-    With ``bf16`` it runs in mixed precision. Views of training photos differ by augmentation; other splits have view
-    0 alone. A view is looked for in memory, then in ``store``, and else computed; ``counts`` has how many were
-    ``"found"`` or ``"computed"``. Memory holds the last view of each split, and others that come again as far as
-    they go into the data's ``cache_gb`` gigabytes.
+    ``backbone`` must give the same for a picture whatever else is in the batch, so in eval mode, on ``device``. Batches
+    are all of one size, as kernels round otherwise at other sizes: so what a picture gives is the same to the bit
+    whichever others are computed with it. With ``bf16`` it runs in mixed precision.
+
+    Views of training photos differ by augmentation; other splits have view 0 alone. A view is looked for in memory,
+    then in ``store``, picture by picture, and what is missing is computed: other folds of the same pictures find nearly
+    all. ``counts`` has how many views were ``"found"``, and how many ``"computed"`` at least in part. Memory holds the
+    last view of each split, and others that come again as far as they go into the data's ``cache_gb`` gigabytes.
     """
 
     def __init__(
@@ -93,36 +96,47 @@ class FeatureBatches:
 
     def _stored_or_computed(self, split: str, view: int) -> Tensor:
         key = hashlib.sha256(json.dumps(self._facts(split, view), sort_keys=True).encode()).hexdigest()
-        features = self.store.load(key)
-        if features is not None:
-            self.counts["found"] += 1
-            return features
-        features = self._compute(split, view)
-        self.counts["computed"] += 1
-        self.store.save(key, features)
-        return features
+        photos = [photo.digest for photo in self.data.photos.splits[split]]
+        kept = self.store.load(key)
+        missing = [index for index, digest in enumerate(photos) if digest not in kept]
+        self.counts["computed" if missing else "found"] += 1
+        if missing:
+            computed = self._compute(split, view, missing)
+            kept |= dict(zip((photos[index] for index in missing), computed, strict=True))
+            known = set(self.data.photos.digests.values())  # of other pictures nothing is kept on
+            self.store.save(key, {digest: features for digest, features in kept.items() if digest in known})
+        return torch.stack([kept[digest] for digest in photos])
 
-    def _compute(self, split: str, view: int) -> Tensor:
+    def _compute(self, split: str, view: int, chosen: list[int]) -> Tensor:
+        """Features (len(chosen), ...) of some pictures of a split."""
         if split not in self._pictures:
             self._pictures[split] = self.data.loader(split, batch_size=BATCH)
         pictures = self._pictures[split]
-        cast(EpochSampler, pictures.sampler).set_epoch(view)
+        sampler = cast(EpochSampler, pictures.sampler)
+        sampler.set_epoch(view)
+        sampler.chosen = chosen
         return self._run(batch for batch, _ in pictures)
 
     def _run(self, batches: Iterable[Tensor]) -> Tensor:
         # Validation asks in inference mode, whose tensors could never be trained on.
         rounding = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
         with torch.inference_mode(False), torch.no_grad(), rounding:
-            return torch.cat([self.backbone(batch.to(self.device)).float().cpu() for batch in batches])
+            return torch.cat([self._whole(batch)[: len(batch)].float().cpu() for batch in batches])
+
+    def _whole(self, batch: Tensor) -> Tensor:
+        """What the backbone gives for a batch filled up to BATCH with its first picture."""
+        filling = batch[:1].expand(BATCH - len(batch), *batch.shape[1:])
+        filled = torch.cat([batch, filling]).contiguous(memory_format=torch.channels_last)
+        return self.backbone(filled.to(self.device))
 
     def _facts(self, split: str, view: int) -> dict:
-        """All that the features of a view depend on."""
+        """All that the features of a view depend on, but the pictures: each one's are kept under its digest."""
         data = self.data
         return {
             "format": FORMAT,
             "backbone": self._identity,
             "engine": torch.backends.quantized.engine,
-            "photos": [data.photos.digests[photo.name] for photo in data.photos.splits[split]],
+            "dataset": [data.photos.name, data.photos.classes],
             "preprocessing": data.preprocessing.as_dict(),
             "resize": data.resize,
             "augmentation": [data.augmentation, data.seed, view] if data.augments(split) else None,
@@ -133,7 +147,7 @@ class FeatureBatches:
 
 
 class _FeatureDataset(Dataset):
-    """Whole batches by their keys, (view, index) as :class:`EpochSampler` gives."""
+    """Whole batches by their keys, as :class:`EpochSampler` gives them."""
 
     def __init__(self, features: FeatureBatches, split: str) -> None:
         self.features, self.split = features, split
@@ -142,9 +156,9 @@ class _FeatureDataset(Dataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> tuple[Activations, Tensor]:
-        (view,) = {view for view, _ in keys}
-        indices = torch.tensor([index for _, index in keys])
+    def __getitems__(self, keys: list[Key]) -> tuple[Activations, Tensor]:
+        (view,) = {key.view for key in keys}
+        indices = torch.tensor([key.index for key in keys])
         return Activations(self.features.view(self.split, view)[indices]), self.labels[indices]
 
 

@@ -18,7 +18,7 @@ DIGEST = 32  # bytes of sha256, at the start of each file
 
 
 class FeatureStore:
-    """A folder of tensors by key, of at most ``limit`` bytes in all, of which one run takes at most half.
+    """A folder of tables by key, each of tensors by a digest; ``limit`` bytes in all, of which a run takes at most half.
 
     To make room, what lay unused for most seconds times bytes goes first: a few large files drive out their like
     before the many small ones.
@@ -32,32 +32,33 @@ class FeatureStore:
         self._used: set[Path] = set()  # by this run, so not to make room with
         self._usable = limit > 0
 
-    def load(self, key: str) -> Tensor | None:
-        """The tensor under ``key``, on the CPU; None where there is none, or a damaged one."""
+    def load(self, key: str) -> dict[str, Tensor]:
+        """The tensors under ``key`` by their digests, on the CPU; none where there is no table, or a damaged one."""
         file = self._file(key)
         try:
             content = file.read_bytes()
             os.utime(file)
         except OSError:
-            return None
+            return {}
         digest, payload = content[:DIGEST], content[DIGEST:]
         try:
             if hashlib.sha256(payload).digest() != digest:
                 raise ValueError("its sha256 differs")
-            tensor = torch.load(io.BytesIO(payload), weights_only=True)
-        except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            table = torch.load(io.BytesIO(payload), weights_only=True)
+            digests, tensors = table["digests"], table["tensors"]
+        except (ValueError, TypeError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             log.warning("features  %s is damaged (%s): they are computed again", file, error)
-            return None
+            return {}
         self._used.add(file)
-        return tensor
+        return dict(zip(digests, tensors, strict=True))
 
-    def save(self, key: str, tensor: Tensor) -> None:
-        """Keep ``tensor`` under ``key`` if there is, or can be made, room for it."""
+    def save(self, key: str, tensors: dict[str, Tensor]) -> None:
+        """Keep tensors of one shape by their digests under ``key`` if there is, or can be made, room for them."""
         payload = io.BytesIO()
-        torch.save(tensor, payload)
+        torch.save({"digests": list(tensors), "tensors": torch.stack(list(tensors.values()))}, payload)
         content = hashlib.sha256(payload.getbuffer()).digest() + payload.getvalue()
         try:
-            if self._usable and self._make_room(len(content)):
+            if self._usable and self._make_room(len(content), self._file(key)):
                 self._write(self._file(key), content)
         except OSError as error:
             self._usable = False
@@ -72,9 +73,10 @@ class FeatureStore:
         os.replace(beside.name, file)
         self._used.add(file)
 
-    def _make_room(self, size: int) -> bool:
+    def _make_room(self, size: int, place: Path) -> bool:
         self.folder.mkdir(parents=True, exist_ok=True)
         files = {Path(entry.path): entry.stat() for entry in os.scandir(self.folder)}
+        files.pop(place, None)  # about to be replaced
         sizes = {file: stat.st_size for file, stat in files.items()}
         if size + sum(sizes[file] for file in files if file in self._used) > self.limit / 2:
             return False

@@ -42,13 +42,13 @@ def test_every_photo_comes_once_an_epoch_in_another_order_each(pictures):
     for number in (0, 1):
         sampler.set_epoch(number)
         keys = list(sampler)
-        assert {key[0] for key in keys} == {number}
-        orders.append([index for _, index in keys])
+        assert {key.view for key in keys} == {number}
+        orders.append([key.index for key in keys])
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(24))
     assert orders[0] != orders[1]
 
 
-def test_augmentation_hangs_on_seed_epoch_and_index_alone(pictures):
+def test_augmentation_hangs_on_seed_epoch_and_picture_alone(pictures):
     reference, labels = epoch(datamodule(pictures, seed=1).loader("train", shuffle=True))
     for options in ({"workers": 2}, {"cache_gb": 0.0}):  # nor on workers, nor on where pictures are kept
         again, same_labels = epoch(datamodule(pictures, seed=1, **options).loader("train", shuffle=True))
@@ -57,6 +57,17 @@ def test_augmentation_hangs_on_seed_epoch_and_index_alone(pictures):
     assert torch.equal(reference, epoch(datamodule(pictures, seed=1).loader("train", shuffle=True))[0])
     assert not torch.equal(reference, epoch(datamodule(pictures, seed=2).loader("train", shuffle=True))[0])
     assert not torch.equal(reference, epoch(datamodule(pictures, seed=1).loader("train", shuffle=True), number=1)[0])
+
+
+def test_a_picture_that_comes_twice_is_augmented_twice_and_its_name_and_place_do_not_matter(pictures, tmp_path):
+    dataset = datamodule(pictures).dataset("train")
+    assert torch.equal(dataset[0, 3][0], dataset[0, 3, 0][0]) and not torch.equal(dataset[0, 3][0], dataset[0, 3, 1][0])
+    copy = shutil.copytree(pictures, tmp_path / "copy")
+    first = min((copy / "train" / "ants").iterdir())
+    first.rename(first.with_name("zzz.png"))
+    moved = datamodule(copy).dataset("train")
+    place = [photo.digest for photo in moved.photos].index(dataset.photos[0].digest)
+    assert place != 0 and torch.equal(dataset[5, 0][0], moved[5, place][0])
 
 
 def test_workers_that_live_on_learn_of_the_next_epoch(pictures):
@@ -122,11 +133,11 @@ def test_views_come_around_again_in_another_order(pictures):
     for number in range(3):
         loader.sampler.set_epoch(number)
         keys = list(loader.sampler)
-        assert {view for view, _ in keys} == {number % 2}
+        assert {key.view for key in keys} == {number % 2}
         seen.append((keys, torch.stack([module.dataset("train")[key][0] for key in sorted(keys)])))
     assert seen[0][0] != seen[2][0] and torch.equal(seen[0][1], seen[2][1])
     assert not torch.equal(seen[0][1], seen[1][1])
-    assert {view for view, _ in module.loader("val").sampler} == {0}
+    assert {key.view for key in module.loader("val").sampler} == {0}
 
 
 def test_pictures_are_kept_as_far_as_memory_goes_and_prepared_once(pictures):

@@ -16,6 +16,7 @@ from hymtl.backbones.pretrained import Pretrained
 from hymtl.callbacks.convert_best import ConvertBest
 from hymtl.data.batches import PictureBatches
 from hymtl.data.photos import read_folder
+from hymtl.data.splits import arrange
 from hymtl.errors import HymtlError
 from hymtl.features.batches import FeatureBatches, _identity
 from hymtl.features.store import FeatureStore
@@ -36,6 +37,11 @@ class Losses(pl.Callback):
         self.epochs.append({name: value.item() for name, value in trainer.callback_metrics.items()})
 
 
+def different(pictures):
+    """How many there are: batches are filled up with copies."""
+    return len(pictures.flatten(1).unique(dim=0))
+
+
 class Seen:
     """How many pictures went through the backbone of a module or a copy of it."""
 
@@ -46,7 +52,7 @@ class Seen:
 
         def counting(backbone, batch):
             if isinstance(batch, torch.Tensor):  # else it is traced, to be cut in two
-                self.pictures += len(batch)
+                self.pictures += different(batch)
             return forward(backbone, batch)
 
         monkeypatch.setattr(kind, "forward", counting)
@@ -176,7 +182,7 @@ class FirstPart(nn.Module):
         self.seen = 0
 
     def forward(self, pictures):
-        self.seen += len(pictures)
+        self.seen += different(pictures)
         return self.conv(pictures)
 
 
@@ -244,10 +250,47 @@ def test_whatever_features_hang_on_makes_them_be_computed_again(Backbone, pictur
     assert seen(Backbone(), data(copy), store) == 0  # the same photos elsewhere
     file = next((copy / "train" / "ants").iterdir())
     file.write_bytes(file.read_bytes() + b"\0")
-    assert seen(Backbone(), data(copy), store) == 24
-    first, _ = sorted((copy / "train" / "bees").iterdir())[:2]
+    assert seen(Backbone(), data(copy), store) == 1  # the others are what they were
+    first = min((copy / "train" / "bees").iterdir())
     first.rename(first.with_name("zzz.png"))  # another order
-    assert seen(Backbone(), data(copy), store) == 24
+    assert seen(Backbone(), data(copy), store) == 0
+
+
+def test_folds_and_a_growing_folder_share_what_pictures_gave(pictures, store, tmp_path):
+    """To the bit what they give alone."""
+
+    def fold(number):
+        photos = arrange(read_folder(pictures), folds=3, fold=number)
+        return PictureBatches(photos, SMALL, batch_size=5, workers=0, resize=40, augmentation="random_crop")
+
+    nothing_kept = FeatureStore(tmp_path / "nothing", limit=0)
+    counts = []
+    for number in range(3):
+        backbone = Backbone()
+        shared = features(backbone, fold(number), store).view("train", 4)
+        counts.append(backbone.seen)
+        assert torch.equal(shared, features(Backbone(), fold(number), nothing_kept).view("train", 4))
+    assert counts == [24, 12, 0]
+
+    grown = shutil.copytree(pictures, tmp_path / "grown")
+    one = min((grown / "train" / "ants").iterdir())
+    shutil.copy(min((grown / "val" / "ants").iterdir()), one.with_name("another.png"))
+    assert seen(Backbone(), data(pictures), store) == 24
+    assert seen(Backbone(), data(grown), store) == 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0"])
+@pytest.mark.parametrize("int8", [False, True])
+def test_what_a_picture_gives_is_the_same_to_the_bit_whatever_else_is_in_the_batch(name, int8, pictures, tmp_path):
+    body = backbones.get(name).build().eval()
+    batches = PictureBatches(read_folder(pictures), backbones.get(name).preprocessing, workers=0, augmentation="none")
+    if int8:
+        body = eager.post_training(body, "onednn", batches.calibration_batches())
+    kept = features(body, batches, FeatureStore(tmp_path, limit=0))
+    together = kept.view("train", 0)
+    apart = torch.cat([kept._compute("train", 0, [index]) for index in (0, 7, 23)])
+    assert torch.equal(together[[0, 7, 23]], apart)
 
 
 def test_a_first_part_is_told_by_its_own_weights_alone():
@@ -311,7 +354,7 @@ def _keep(folder, limit, names, size=SIZE):
     """What a run does that keeps files of these names, a letter each, in a folder of at most ``limit`` bytes."""
     store = FeatureStore(folder, limit)
     for name in names:
-        store.save(name, torch.zeros(size // 4))
+        store.save(name, {"row": torch.zeros(size // 4)})
 
 
 def _unused(folder, hours):
@@ -329,7 +372,7 @@ def test_the_longest_unused_make_room(tmp_path):
     for name in "abc":
         _keep(tmp_path, limit, name)
     _unused(tmp_path, {"a": 3, "b": 2, "c": 1})
-    assert FeatureStore(tmp_path, limit).load("a") is not None  # now the longest unused is b
+    assert FeatureStore(tmp_path, limit).load("a")  # now the longest unused is b
     _keep(tmp_path, limit, "d")
     assert _kept(tmp_path) == "acd"
     _keep(tmp_path, 0, "e")
@@ -359,6 +402,6 @@ def test_a_folder_that_cannot_be_written_to_ends_no_run(tmp_path, caplog):
     (tmp_path / "file").write_text("")
     store = FeatureStore(tmp_path / "file" / "features", 1e6)
     for name in ("a", "b"):
-        assert store.load(name) is None
-        store.save(name, torch.zeros(10))
+        assert store.load(name) == {}
+        store.save(name, {"row": torch.zeros(10)})
     assert caplog.text.count("are not kept") == 1 and "$HYMTL_HOME" in caplog.text

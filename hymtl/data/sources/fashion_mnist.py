@@ -1,8 +1,10 @@
 """Fashion-MNIST: 28 x 28 grey pictures of garments in ten classes, from the dataset's own IDX files."""
 
+import hashlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor
@@ -24,9 +26,10 @@ class Garment:
     label: int
     group: str | None = None
 
-    def content(self) -> bytes:
-        """What digests are made of."""
-        return self.pixels.numpy().tobytes()
+    @cached_property
+    def digest(self) -> str:
+        """sha256, in hex, of the pixels."""
+        return hashlib.sha256(self.pixels.numpy().tobytes()).hexdigest()
 
     def decode(self, then: Callable[[Tensor], Tensor] = lambda picture: picture) -> Tensor:
         """What ``then`` makes of the picture, grey, uint8 (1, 28, 28); the picture itself by default."""
