@@ -1,12 +1,15 @@
 """The recipes, as numbers a user sees with `--cfg job`, and that overrides win over them."""
 
 import gc
+from dataclasses import fields
 
 import pytest
 from omegaconf import OmegaConf
 
-from hymtl import settings
+from hymtl import backbones, settings, strategies
+from hymtl.data import sources
 from hymtl.runtime import quicker_imports
+from tests.conftest import ROOT
 
 # Source: PyTorch's transfer learning tutorial and quantized transfer learning tutorial.
 #             batch  lr    decay  step gamma augmentation           resize
@@ -77,6 +80,21 @@ def test_a_tutorial_experiment_is_its_strategy_but_for_what_it_says(config, stra
         assert OmegaConf.select(tutorial, name) == value != OmegaConf.select(ours, name)
         OmegaConf.update(ours, name, value)
     assert ours == tutorial
+
+
+@pytest.mark.parametrize("name", strategies.names())
+def test_every_strategys_options_and_defaults_are_those_of_its_config(config, name):
+    options = OmegaConf.to_container(config(f"strategy={name}").strategy)
+    assert options.pop("name") == name == strategies.kind(name).name
+    assert options == {field.name: field.default for field in fields(strategies.kind(name))}
+
+
+def test_every_strategy_backbone_and_data_source_has_a_config_of_its_name():
+    configs = {group: {file.stem for file in (ROOT / "conf" / group).glob("*.yaml")} for group in
+               ("strategy", "backbone", "data")}  # fmt: skip
+    assert configs["strategy"] == set(strategies.names())
+    assert configs["backbone"] == set(backbones.every()) | {"auto"}
+    assert configs["data"] == set(sources.names()) | {"_loader"}
 
 
 def test_the_command_line_wins_over_the_recipe(config):

@@ -18,7 +18,7 @@ DIGEST = 32  # bytes of sha256, at the start of each file
 
 
 class FeatureStore:
-    """A folder of tables by key, each of tensors by a digest; ``limit`` bytes in all, of which a run takes at most half.
+    """A folder of tables by key, each of tensors by a digest; of its ``limit`` bytes a run takes at most half.
 
     To make room, what lay unused for most seconds times bytes goes first: a few large files drive out their like
     before the many small ones.

@@ -163,7 +163,7 @@ def count_decoding(module):
             decoded[photo.name.split("/")[0]] += 1
             return photo.decode(then)
 
-        return SimpleNamespace(decode=decode, label=photo.label)
+        return SimpleNamespace(decode=decode, label=photo.label, digest=photo.digest)
 
     for split in decoded:
         module.photos.splits[split] = [counting(photo) for photo in module.photos.splits[split]]

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from hymtl import strategies
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -113,7 +115,7 @@ def test_help_shows_choices_settings_and_examples(shell):
     done = shell("train.py", "--help")
     assert done.returncode == 0
     for word in (
-        "strategy: finetune, frozen, gradual, partial, ptq, qat, quantized, scratch",
+        f"strategy: {', '.join(strategies.names())}",
         "batch_size: 4",
         "strategy=finetune,frozen,quantized,qat",
     ):
