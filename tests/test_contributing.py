@@ -31,7 +31,7 @@ def followed(tmp_path_factory):
             place.write_text(content + "\n")
         else:
             head, _, tail = place.read_text().rpartition("\n)")  # the last bracket ends BACKBONES
-            place.write_text(f"{head}\n    {content}\n){tail}")
+            place.write_text(f"{head}\n    {content},\n){tail}")
         touched.append(name)
     return copy, touched
 
