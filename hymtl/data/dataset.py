@@ -20,7 +20,7 @@ class Key(NamedTuple):
     """Which picture, in which of its views, and the how-manieth time in the epoch it comes, from 0."""
 
     view: int
-    index: int
+    number: int  # of the picture in its split
     time: int = 0
 
 

@@ -158,7 +158,7 @@ class _FeatureDataset(Dataset):
 
     def __getitems__(self, keys: list[Key]) -> tuple[Activations, Tensor]:
         (view,) = {key.view for key in keys}
-        indices = torch.tensor([key.index for key in keys])
+        indices = torch.tensor([key.number for key in keys])
         return Activations(self.features.view(self.split, view)[indices]), self.labels[indices]
 
 

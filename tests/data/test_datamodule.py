@@ -43,7 +43,7 @@ def test_every_photo_comes_once_an_epoch_in_another_order_each(pictures):
         sampler.set_epoch(number)
         keys = list(sampler)
         assert {key.view for key in keys} == {number}
-        orders.append([key.index for key in keys])
+        orders.append([key.number for key in keys])
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(24))
     assert orders[0] != orders[1]
 
