@@ -76,7 +76,7 @@ class EpochSampler(Sampler):
     """Yields a :class:`Key` for each picture, shuffled anew by (seed, epoch) where ``shuffle``.
 
     Lightning calls ``set_epoch``. Every epoch is a view of its own, or, with ``views``, one of so many that come around
-    again. With ``shares``, shuffling draws as many as there are, each as often as its share says, so some repeatedly and
+    again. With ``shares``, shuffling draws as many as there are, each as often as its share says, some repeatedly and
     others not. Set ``chosen`` to the indices of some pictures to have these alone, in their order.
     """
 
