@@ -86,7 +86,10 @@ def test_a_tutorial_experiment_is_its_strategy_but_for_what_it_says(config, stra
 def test_every_strategys_options_and_defaults_are_those_of_its_config(config, name):
     options = OmegaConf.to_container(config(f"strategy={name}").strategy)
     assert options.pop("name") == name == strategies.kind(name).name
-    assert options == {field.name: field.default for field in fields(strategies.kind(name))}
+    defaults = {field.name: field.default for field in fields(strategies.kind(name))}
+    if "quantizer" in defaults:  # in Python nobody has looked at the backbone yet, so there the default is settled
+        assert (options.pop("quantizer"), defaults.pop("quantizer")) == ("auto", "eager")
+    assert options == defaults
 
 
 def test_every_strategy_backbone_and_data_source_has_a_config_of_its_name():
