@@ -13,8 +13,10 @@ __version__ = "0.1.0"
 quiet.filter_warnings()
 
 
-def load(path: str | Path) -> "Predictor":
+def load(path: str | Path, runtime: str = "torch") -> "Predictor":
     """The predictor of a run's or an artifact's folder: ``hymtl.load("outputs/...")("photo.jpg").label``.
+
+    ``runtime``: see :func:`hymtl.deploy.predict.load`.
 
     Raises:
         HymtlError: if there is none, or it cannot be trusted or used here.
@@ -23,4 +25,4 @@ def load(path: str | Path) -> "Predictor":
         predict,  # here, so that a command's --help does not wait for torch
     )
 
-    return predict.load(path)
+    return predict.load(path, runtime)

@@ -1,6 +1,7 @@
 """The command `hymtl`: what to do with a finished run. Each sub-command is a file of this folder."""
 
 import argparse
+import os
 import sys
 
 from hymtl.cli import compare, export, predict
@@ -8,7 +9,7 @@ from hymtl.errors import HymtlError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one sub-command and return the exit code: 0, or 1 where something of the input was refused."""
+    """Run one sub-command and return the exit code (0, 1 something was refused, 130 interrupted)."""
     parser = argparse.ArgumentParser(prog="hymtl", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (predict, export, compare):
@@ -19,3 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     except HymtlError as error:
         print(f"hymtl: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever reads has enough, `hymtl ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+        return 0

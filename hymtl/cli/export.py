@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from hymtl.deploy.export import Format
     from hymtl.deploy.predict import Predictor
 
-FOLDER = "export"  # of a run
-
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command and its options."""
@@ -35,14 +33,14 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the file where it passes the check; 1 where it does not."""
     import hymtl  # torch comes with it: here, so that --help does not wait
-    from hymtl.deploy import export, validation, whole
+    from hymtl.deploy import export, runtimes, validation, whole
 
     form = export.get(options.format)
     predictor = hymtl.load(options.run)
     made = whole.make(predictor.artifact, predictor.network)
     _check(form, made, options)
     photos = validation.photos(options.run, options.photos)
-    folder = options.out or options.run / FOLDER
+    folder = options.out or options.run / runtimes.FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as new:

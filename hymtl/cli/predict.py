@@ -1,76 +1,114 @@
 """`hymtl predict`: classify pictures with the artifact of a run."""
 
 import argparse
-import json
 import sys
-from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hymtl.cli.rows import Csv, Json, Rows, Table
 from hymtl.errors import HymtlError
 
 if TYPE_CHECKING:
-    from hymtl.deploy.predict import Predictor
+    from tqdm import tqdm
+
+    from hymtl.deploy.predict import Prediction, Predictor
+
+GALLERY = 200  # pictures drawn at most
+CODES = "exit code: 0 all classified, 1 some refused or an error, 2 wrong usage, 130 interrupted, with what there was"
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command and its options."""
-    parser = commands.add_parser("predict", help="classify pictures with the artifact of a run")
+    parser = commands.add_parser("predict", help="classify pictures with the artifact of a run", epilog=CODES)
     parser.add_argument("run", type=Path, help="a run's folder, or the artifact in it")
-    parser.add_argument("pictures", type=Path, nargs="+", help="picture files and folders of them")
-    parser.add_argument("--json", action="store_true", help="print JSON: all probabilities, and what was refused")
-    parser.add_argument("--gallery", type=Path, metavar="OUT.png", help="draw the pictures and their predictions")
+    parser.add_argument(
+        "pictures", type=Path, nargs="+", help="picture files and folders of them; - reads names from standard input"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON: all probabilities, and what was refused")
+    form.add_argument("--csv", action="store_true", help="print CSV: the same as a table")
+    parser.add_argument(
+        "--gallery", type=Path, metavar="OUT.png", help=f"draw the first {GALLERY} pictures and their predictions"
+    )
+    parser.add_argument(
+        "--runtime",
+        default="auto",
+        help="auto (what hymtl benchmark found fastest here, else torch), torch, onnxruntime, openvino",
+    )
     parser.set_defaults(function=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a line a picture; 1 where some were refused, each named on standard error."""
-    missing = {path: HymtlError(f"{path}: there is no such file or folder.") for path in _missing(options)}
+    """Print a row a picture, as they come; what was refused is named on standard error. See ``CODES``."""
+    paths = _names(options.pictures)
+    missing = _missing(options.run, paths)
     import hymtl  # torch comes with it: here, so that --help and these refusals do not wait
 
-    predictor = hymtl.load(options.run)
-    found = predictor.files(path for path in options.pictures if path not in missing)
-    outcomes = {**missing, **dict(found)}
-    refused = {file: outcome for file, outcome in outcomes.items() if isinstance(outcome, HymtlError)}
-    predictions = {file: outcome for file, outcome in outcomes.items() if not isinstance(outcome, HymtlError)}
-    if options.json:
-        rows = [{"file": str(file), **asdict(prediction)} for file, prediction in predictions.items()]
-        rows += [{"file": str(file), "error": str(error)} for file, error in refused.items()]
-        print(json.dumps(rows, indent=2))
-    elif predictions:
-        print(_table(predictions))
-    for error in refused.values():
-        print(f"hymtl: {error}", file=sys.stderr)
+    predictor = hymtl.load(options.run, runtime=options.runtime)
+    rows: Rows = (Json if options.json else Csv if options.csv else Table)(predictor.classes)
+    drawn: dict[Path, Prediction] = {}
+    seen = refused = 0
+    interrupted = False
+    try:
+        with _progress() as bar:
+            there = set(missing)
+            found = predictor.files(path for path in paths if path not in there)
+            for file, outcome in chain(missing.items(), found):
+                rows.add(file, outcome)
+                bar.update()
+                seen += 1
+                if isinstance(outcome, HymtlError):
+                    refused += 1
+                    bar.write(f"hymtl: {outcome}", file=sys.stderr)
+                elif options.gallery and len(drawn) < GALLERY:
+                    drawn[file] = outcome
+    except KeyboardInterrupt:
+        interrupted = True
+        print(f"hymtl: interrupted after {seen} pictures, all of them above", file=sys.stderr)
+    rows.end()
     if options.gallery:
-        _draw_gallery(options.gallery, predictor, predictions)
-    if not outcomes:
+        _draw_gallery(options.gallery, predictor, drawn, seen - refused)
+    if interrupted:
+        return 130
+    if not seen:
         raise HymtlError(f"{', '.join(map(str, options.pictures))}: there are no files in it.")
     return 1 if refused else 0
 
 
-def _missing(options: argparse.Namespace) -> list[Path]:
+def _names(pictures: list[Path]) -> list[Path]:
+    """The names of pictures and folders, those from standard input where one is ``-``."""
+    names = []
+    for path in pictures:
+        names += [Path(line) for line in sys.stdin.read().splitlines() if line] if str(path) == "-" else [path]
+    return names
+
+
+def _progress() -> "tqdm":
+    """On standard error, for people who do not see the rows themselves go by."""
+    from tqdm import tqdm
+
+    return tqdm(unit=" pictures", disable=sys.stdout.isatty() or not sys.stderr.isatty())
+
+
+def _missing(run: Path, paths: list[Path]) -> dict[Path, HymtlError]:
     """Pictures that there are not.
 
     Raises:
         HymtlError: if there is no such run, or none of the pictures.
     """
-    if not options.run.is_dir():
-        raise HymtlError(f"{options.run}: there is no such folder. Give a run's folder or the artifact in it.")
-    missing = [path for path in options.pictures if not path.exists()]
-    if len(missing) == len(options.pictures):
-        raise HymtlError(f"{', '.join(map(str, missing))}: there is no such file or folder.")
-    return missing
+    if not run.is_dir():
+        raise HymtlError(f"{run}: there is no such folder. Give a run's folder or the artifact in it.")
+    if not paths:
+        raise HymtlError("Standard input names no picture. Give one a line.")
+    missing = [path for path in paths if not path.exists()]
+    if len(missing) == len(paths):
+        raise HymtlError(f"{', '.join(map(str, missing[:10]))}: there is no such file or folder.")
+    return {path: HymtlError(f"{path}: there is no such file or folder.") for path in missing}
 
 
-def _table(predictions: dict) -> str:
-    """Class and confidence first, as they are short, then the file."""
-    width = max(5, *(len(prediction.label) for prediction in predictions.values()))
-    rows = [f"{'class':<{width}}  confidence  file"]
-    rows += [f"{p.label:<{width}}  {p.confidence:>10.2%}  {file}" for file, p in predictions.items()]
-    return "\n".join(rows)
-
-
-def _draw_gallery(out: Path, predictor: "Predictor", predictions: dict) -> None:
+def _draw_gallery(out: Path, predictor: "Predictor", predictions: "dict[Path, Prediction]", of: int) -> None:
+    """The first pictures: thousands would take a picture that no program opens."""
     import torch
 
     from hymtl.pictures import figures
@@ -80,6 +118,8 @@ def _draw_gallery(out: Path, predictor: "Predictor", predictions: dict) -> None:
     captions = [f"{p.label} {p.confidence:.0%}\n{file.name[:22]}" for file, p in predictions.items()]
     pictures = torch.stack([predictor.prepare(file) for file in predictions])
     title = f"{predictor.artifact.backbone}, {predictor.artifact.strategy['name']}"
+    if of > len(predictions):
+        title += f", the first {len(predictions)} of {of} pictures"
     figure = figures.photo_grid(pictures, captions, ["black"] * len(captions), title)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,9 @@
 """Classify pictures with an artifact: in Python by :func:`load`, from the command line by ``hymtl predict``."""
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
@@ -16,8 +18,9 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from hymtl import strategies
 from hymtl.data import reading, transforms
 from hymtl.data.photos import Photo
-from hymtl.deploy import artifact
+from hymtl.deploy import artifact, runtimes
 from hymtl.deploy.artifact import Artifact
+from hymtl.deploy.runtimes import Run
 from hymtl.errors import HymtlError
 from hymtl.network import Classifier
 from hymtl.strategy import as_fixed
@@ -38,8 +41,10 @@ class Prediction:
 class Predictor:
     """An artifact, ready to classify; on the CPU."""
 
-    def __init__(self, loaded: Artifact) -> None:
+    def __init__(self, loaded: Artifact, other: Callable[[], Run] | None = None) -> None:
+        """``other`` loads the runtime that classifies instead of torch, see :mod:`hymtl.deploy.runtimes`."""
         self.artifact = loaded
+        self._other, self._loaded = other, threading.local()
         self.classes = loaded.classes
         self.int8 = strategies.create(**loaded.strategy).quantizes
         self.network = loaded.network if self.int8 else _quicker(loaded.network)
@@ -75,6 +80,10 @@ class Predictor:
     @torch.no_grad()
     def probabilities(self, pictures: Tensor) -> Tensor:
         """Probabilities (N, classes), float32, of prepared pictures, uint8 (N, C, size, size)."""
+        if self._other:
+            if not hasattr(self._loaded, "run"):  # one a thread, as not every runtime lets threads share
+                self._loaded.run = self._other()
+            return torch.from_numpy(self._loaded.run(pictures.contiguous().numpy()))
         return self.network(transforms.normalize(pictures, self.artifact.preprocessing)).softmax(dim=1)
 
     def _prediction(self, probabilities: dict[str, float]) -> Prediction:
@@ -89,12 +98,17 @@ class Predictor:
         """
         files, threads = list(_files(paths)), torch.get_num_threads()
         size = max(1, min(BATCH, ceil(len(files) / threads)))  # few files make work for all threads too
-        if files and self.int8:
+        if files and self.int8 and not self._other:
             self._call_once()
         pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         try:
-            for outcomes in pool.map(self._outcomes, _batches(files, size)):
-                yield from outcomes
+            waiting: deque[Future] = deque()
+            for batch in _batches(files, size):
+                waiting.append(pool.submit(self._outcomes, batch))
+                if len(waiting) > 2 * threads:  # no further ahead, or results would pile up for a slow reader
+                    yield from waiting.popleft().result()
+            for future in waiting:
+                yield from future.result()
         finally:  # also where whoever reads stops early
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)  # or threads that start later have one as well
@@ -118,8 +132,11 @@ class Predictor:
             return error
 
 
-def load(path: str | Path) -> Predictor:
+def load(path: str | Path, runtime: str = "torch") -> Predictor:
     """The predictor of a run's folder, or of an artifact's, wherever it was copied to.
+
+    ``runtime`` is ``torch``; ``onnxruntime`` or ``openvino``, for which ``hymtl export`` must have made the file; or
+    ``auto``, what ``hymtl benchmark`` found fastest on this machine, else torch.
 
     Raises:
         HymtlError: if there is none, or it cannot be trusted or used here; see :func:`hymtl.artifact.load`.
@@ -127,7 +144,8 @@ def load(path: str | Path) -> Predictor:
     folder = Path(path)
     if not folder.is_dir():
         raise HymtlError(f"{folder}: there is no such folder. Give a run's folder or the artifact in it.")
-    return Predictor(artifact.load(folder / "artifact" if (folder / "artifact").is_dir() else folder))
+    loaded = artifact.load(folder / "artifact" if (folder / "artifact").is_dir() else folder)
+    return Predictor(loaded, runtimes.choose(runtime, folder, loaded))
 
 
 def _quicker(network: Classifier) -> Classifier:

@@ -1,6 +1,9 @@
 """hymtl.load and `hymtl predict`: every kind of picture, and files that are none."""
 
+import csv
+import io
 import json
+from itertools import islice
 
 import pytest
 import torch
@@ -10,8 +13,16 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 import hymtl
 from hymtl import cli
 from hymtl.data import transforms
+from hymtl.deploy.predict import Predictor
 from hymtl.errors import HymtlError
 from hymtl.records import predictions
+from tests.deploy.artifacts import CLASSES, made
+
+
+@pytest.fixture
+def drawn_run(tmp_path):
+    """The artifact of a small float network, untrained."""
+    return made(tmp_path / "run", "finetune", "garment_cnn")
 
 
 @pytest.fixture
@@ -110,3 +121,51 @@ def test_a_folder_of_nothing_is_an_error(fitted, tmp_path, capsys):
     (tmp_path / "bare").mkdir()
     assert cli.main(["predict", str(fitted("frozen").folder), str(tmp_path / "bare")]) == 1
     assert "no files" in capsys.readouterr().err
+
+
+def test_rows_come_one_by_one_as_csv_and_names_from_standard_input(drawn_run, mixed, capsys, monkeypatch):
+    names = sorted(map(str, mixed.iterdir()))
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(names)))
+    assert cli.main(["predict", "--csv", str(drawn_run), "-"]) == 1
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["file"] for row in rows] == names
+    assert [bool(row["error"]) for row in rows] == [False, False, True, True]
+    assert sum(float(rows[0][f"p({name})"]) for name in CLASSES) == pytest.approx(1, abs=1e-5)
+
+
+def test_an_interrupted_command_keeps_what_it_had_and_says_so(drawn_run, mixed, capsys, monkeypatch):
+    def interrupted(self, paths):
+        yield from islice(files(self, paths), 2)
+        raise KeyboardInterrupt
+
+    files = Predictor.files
+    monkeypatch.setattr(Predictor, "files", interrupted)
+    assert cli.main(["predict", "--json", str(drawn_run), str(mixed)]) == 130
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)) == 2 and "interrupted after 2 pictures" in said.err
+
+
+def test_a_gallery_of_many_has_the_first(drawn_run, pictures, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli.predict, "GALLERY", 3)
+    whole, first = tmp_path / "whole.png", tmp_path / "first.png"
+    assert cli.main(["predict", str(drawn_run), str(pictures / "train"), "--gallery", str(first)]) == 0
+    monkeypatch.undo()
+    assert cli.main(["predict", str(drawn_run), str(pictures / "train"), "--gallery", str(whole)]) == 0
+    with Image.open(first) as few, Image.open(whole) as all_of_them:
+        assert few.width < all_of_them.width
+
+
+def test_another_runtime_says_the_same_and_wants_its_file(drawn_run, pictures, capsys):
+    pytest.importorskip("onnxruntime")
+    photos = str(pictures / "val")
+    assert cli.main(["predict", str(drawn_run), photos, "--runtime", "onnxruntime"]) == 1
+    assert "hymtl export" in capsys.readouterr().err
+    assert cli.main(["export", str(drawn_run), "--format", "onnx", "--photos", photos]) == 0
+    capsys.readouterr()
+    said = []
+    for runtime in ("torch", "onnxruntime", "auto"):
+        assert cli.main(["predict", str(drawn_run), photos, "--runtime", runtime]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] == said[2]
+    assert cli.main(["predict", str(drawn_run), photos, "--runtime", "tensorrt"]) == 1
+    assert "Choose from: auto, onnxruntime, openvino, torch" in capsys.readouterr().err

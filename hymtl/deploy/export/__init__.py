@@ -5,18 +5,14 @@ Every file takes uint8 pictures (N, C, size, size) of any N and gives probabilit
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
-import numpy as np
-
 from hymtl import registry
+from hymtl.deploy.runtimes import Run
 from hymtl.deploy.whole import Whole
 from hymtl.errors import HymtlError
-
-# uint8 pictures (N, C, H, W) to probabilities (N, classes), float32.
-Run = Callable[[np.ndarray], np.ndarray]
 
 
 class Format(Protocol):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hymtl.deploy.export import Run
+from hymtl.deploy.runtimes import Run
 from hymtl.deploy.whole import Whole
 from hymtl.errors import HymtlError
 

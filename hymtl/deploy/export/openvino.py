@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hymtl.deploy.export import Run, onnx
+from hymtl.deploy.export import onnx
+from hymtl.deploy.runtimes import Run
 from hymtl.deploy.whole import Whole
 
 FILE, RUNTIME, MODULES, RESIZES = "model.xml", "openvino", ("onnx", "onnxscript", "openvino"), False

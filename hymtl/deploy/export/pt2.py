@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hymtl.deploy.export import Run
+from hymtl.deploy.runtimes import Run
 from hymtl.deploy.whole import Whole
 
 FILE, RUNTIME, MODULES, RESIZES = "model.pt2", "torch.export", (), False

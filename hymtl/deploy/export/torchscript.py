@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hymtl.deploy.export import Run
+from hymtl.deploy.runtimes import Run
 from hymtl.deploy.whole import Whole
 
 FILE, RUNTIME, MODULES, RESIZES = "model.torchscript.pt", "torch.jit", (), True

@@ -1,0 +1,67 @@
+"""Which runtime classifies: torch, or another one with the file that ``hymtl export`` made for it."""
+
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hymtl import records
+from hymtl.deploy.artifact import Artifact
+from hymtl.errors import HymtlError, check_choice
+from hymtl.records import benchmark
+
+# uint8 pictures (N, C, H, W) to probabilities (N, classes), float32.
+Run = Callable[[np.ndarray], np.ndarray]
+FOLDER = "export"  # of a run, or of an artifact
+FORMATS = {"onnxruntime": "onnx", "openvino": "openvino"}  # by the runtime
+
+
+def choose(name: str, folder: Path, loaded: Artifact) -> Callable[[], Run] | None:
+    """What loads the runtime, on one thread; None for torch.
+
+    Raises:
+        HymtlError: if there is no such runtime, or no file for it that was made from this artifact.
+    """
+    check_choice("--runtime", name, ("auto", "torch", *FORMATS))
+    if name == "auto":
+        name = _fastest(folder)
+        if name != "torch" and _obstacle(name, folder, loaded):
+            name = "torch"  # the file is gone, or of another training
+    if name == "torch":
+        return None
+    if obstacle := _obstacle(name, folder, loaded):
+        raise HymtlError(f"--runtime {name}: {obstacle} Make one: hymtl export {folder} --format {FORMATS[name]}")
+    from hymtl.deploy import export
+
+    form = export.get(FORMATS[name])
+    return lambda: form.run(folder / FOLDER / form.FILE, 1)
+
+
+def machine() -> str:
+    """What must be the same for times to mean something: processor and threads."""
+    return f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+def _fastest(folder: Path) -> str:
+    """Of those that ``hymtl benchmark`` timed here, in batches, as `hymtl predict` works."""
+    if not (folder / benchmark.FILE).is_file():
+        return "torch"
+    found = records.read(benchmark.Benchmark, folder / benchmark.FILE)
+    return found.fastest((*FORMATS, "torch")) if found.machine == machine() else "torch"
+
+
+def _obstacle(name: str, folder: Path, loaded: Artifact) -> str | None:
+    from hymtl.deploy import export
+
+    form = export.get(FORMATS[name])
+    file = folder / FOLDER / form.FILE
+    if not file.is_file():
+        return f"there is no {file}."
+    facts = form.facts(file)
+    if facts.get("weights_sha256") != loaded.digest:
+        return f"{file} was not made from this artifact."
+    if facts.get("before", "").startswith("nothing"):
+        return f"{file} has resizing inside."
+    return None
