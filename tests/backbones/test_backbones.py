@@ -203,9 +203,9 @@ def test_official_int8_weights_are_used_where_they_are_at_hand(tmp_path, monkeyp
     torch.save(official.state_dict(), cache / "resnet18_fbgemm_16fa66dd.pth")
     torch.save(resnet18().state_dict(), cache / "resnet18-f37072fd.pth")
 
-    recipe = strategies.create("quantized")
-    network = recipe.transfer(pretrained.find("resnet18", "imagenet"), 2, calibration=[])
-    assert recipe.spec()["source"] == "official"
+    chosen = strategies.create("quantized")
+    network = chosen.transfer(pretrained.find("resnet18", "imagenet"), 2, calibration=[])
+    assert chosen.spec()["source"] == "official"
     official.fc = torch.nn.Identity()
     pictures = torch.randn(2, 3, 224, 224)
     ours, theirs = network.backbone(pictures), official(pictures)

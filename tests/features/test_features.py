@@ -296,12 +296,12 @@ def test_what_a_picture_gives_is_the_same_to_the_bit_whatever_else_is_in_the_bat
 def test_a_first_part_is_told_by_its_own_weights_alone():
     def identity(stages=1, **changed):
         torch.manual_seed(0)
-        recipe = strategies.create("partial", stages=stages)
-        network = recipe.transfer(Pretrained(backbones.get("efficientnet_lite0"), "random", None), 2, [])
+        chosen = strategies.create("partial", stages=stages)
+        network = chosen.transfer(Pretrained(backbones.get("efficientnet_lite0"), "random", None), 2, [])
         with torch.no_grad():
             for name, change in changed.items():
                 network.backbone.get_submodule(name).conv.weight[0] += change
-        return _identity(recipe.fixed_backbone(network))
+        return _identity(chosen.fixed_backbone(network))
 
     assert identity() == identity() == identity(head=1e-3)
     assert identity() != identity(stem=1e-3) and identity() != identity(stages=2)

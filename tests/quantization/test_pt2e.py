@@ -26,13 +26,13 @@ def torchao():
 
 def transferred(strategy: str, backbone: str = "resnet18", batches=None, **options):
     torch.manual_seed(0)  # the same random weights for both quantizers
-    recipe = strategies.create(strategy, **{"quantizer": "pt2e", **options})
+    chosen = strategies.create(strategy, **{"quantizer": "pt2e", **options})
     batches = [torch.randn(2, 3, 224, 224)] if batches is None else batches
-    return recipe, recipe.transfer(Pretrained(backbones.get(backbone), "random", None), 2, batches)
+    return chosen, chosen.transfer(Pretrained(backbones.get(backbone), "random", None), 2, batches)
 
 
-def hparams(recipe, backbone: str = "resnet18") -> dict:
-    return {"backbone": backbone, "strategy": recipe.spec(), "classes": ["ants", "bees"], "resize": 224, "sources": {}}
+def hparams(chosen, backbone: str = "resnet18") -> dict:
+    return {"backbone": backbone, "strategy": chosen.spec(), "classes": ["ants", "bees"], "resize": 224, "sources": {}}
 
 
 def changed(before: dict, after: dict) -> list[str]:
@@ -108,8 +108,8 @@ def test_a_head_learns_on_pt2e_features_what_it_learns_on_eager_ones(torchao, pi
     logits, accuracy = {}, {}
     for quantizer, engine in (("eager", "auto"), ("pt2e", "reference")):
         torch.manual_seed(0)  # of the head's weights and its dropout
-        recipe = strategies.create("quantized", quantizer=quantizer, engine=engine, source="calibrated")
-        network = recipe.transfer(found, 2, [images for images, _ in train])
+        chosen = strategies.create("quantized", quantizer=quantizer, engine=engine, source="calibrated")
+        network = chosen.transfer(found, 2, [images for images, _ in train])
         fit(network.head, features(network.backbone, train), torch.cat([labels for _, labels in train]))
         int8 = features(network.backbone, val)
         assert nn.functional.cosine_similarity(int8, exact).mean() > 0.97
@@ -121,13 +121,13 @@ def test_a_head_learns_on_pt2e_features_what_it_learns_on_eager_ones(torchao, pi
 
 
 def test_ptq_finetunes_in_float_and_its_int8_artifact_loads_bit_for_bit(torchao, tmp_path):
-    recipe, network = transferred("ptq", engine="reference")
+    chosen, network = transferred("ptq", engine="reference")
     float_bytes = sum(value.nbytes for value in network.state_dict().values())
     pictures = torch.randn(3, 3, 224, 224)
-    deployed = recipe.finish(network, [torch.randn(2, 3, 224, 224)])
+    deployed = chosen.finish(network, [torch.randn(2, 3, 224, 224)])
     kinds = [value.dtype for name, value in deployed.state_dict().items() if name.startswith("backbone.")]
     assert kinds.count(torch.int8) == 20  # resnet18's convolutions
-    artifact.save(tmp_path, deployed, hparams(recipe), {})
+    artifact.save(tmp_path, deployed, hparams(chosen), {})
     assert (tmp_path / artifact.WEIGHTS).stat().st_size < 0.26 * float_bytes
     assert torch.equal(artifact.load(tmp_path).network(pictures), deployed(pictures))
 
@@ -147,14 +147,14 @@ def test_onednn_kernels_compute_what_the_reference_graph_says(torchao):
 
 
 def test_qat_trains_observes_in_training_alone_and_deploys_what_it_scored(torchao, tmp_path):
-    recipe, network = transferred("qat", engine="reference", batch_norm="train")
+    chosen, network = transferred("qat", engine="reference", batch_norm="train")
     network.train()
     pictures = torch.randn(2, 3, 224, 224)
-    with recipe.training(network):
+    with chosen.training(network):
         network(pictures).square().mean().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
     before = snapshot(network)
-    with recipe.training(network):
+    with chosen.training(network):
         network(pictures * 2)
     assert {"backbone.graph.bn1.running_mean", "backbone.graph.activation_post_process_0.scale"} <= set(
         changed(before, network.state_dict())
@@ -176,14 +176,14 @@ def test_qat_trains_observes_in_training_alone_and_deploys_what_it_scored(torcha
         fake = network(pictures)
     assert not changed(before, network.state_dict())
 
-    again = recipe.build(backbones.get("resnet18"), 2).eval()
+    again = chosen.build(backbones.get("resnet18"), 2).eval()
     again.load_state_dict(before)
     assert torch.equal(again(pictures), fake)
 
-    deployed = recipe.finish(network, [])
+    deployed = chosen.finish(network, [])
     assert not changed(before, network.state_dict())
     assert nn.functional.cosine_similarity(deployed.backbone(pictures), network.backbone(pictures)).min() > 0.99
-    artifact.save(tmp_path, deployed, hparams(recipe), {})
+    artifact.save(tmp_path, deployed, hparams(chosen), {})
     assert torch.equal(artifact.load(tmp_path).network(pictures), deployed(pictures))
 
 

@@ -16,9 +16,9 @@ ENGINES = [name for name in ("onednn", "x86") if name in torch.backends.quantize
 
 
 def transferred(strategy: str, backbone: str, **options):
-    recipe = strategies.create(strategy, **options)
+    chosen = strategies.create(strategy, **options)
     batches = [torch.randn(2, 3, 224, 224)]
-    return recipe, recipe.transfer(Pretrained(backbones.get(backbone), "random", None), 3, batches)
+    return chosen, chosen.transfer(Pretrained(backbones.get(backbone), "random", None), 3, batches)
 
 
 def trainable(network: nn.Module) -> set[str]:
@@ -76,28 +76,28 @@ def check_int8(network: nn.Module, backbone: str) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_quantized_has_an_int8_backbone_and_a_float_head(backbone, engine):
-    recipe, network = transferred("quantized", backbone, engine=engine)
+    chosen, network = transferred("quantized", backbone, engine=engine)
     check_int8(network, backbone)
-    check_int8(recipe.finish(network, []), backbone)
+    check_int8(chosen.finish(network, []), backbone)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_ptq_trains_in_float_and_deploys_an_int8_backbone_and_a_float_head(backbone):
-    recipe, network = transferred("ptq", backbone)
+    chosen, network = transferred("ptq", backbone)
     assert trainable(network) == {name for name, _ in network.named_parameters()}
     assert not any(issubclass(kind, int8.Conv2d) for kind in kinds(network).values())
-    check_int8(recipe.finish(network, [torch.randn(2, 3, 224, 224)]), backbone)
+    check_int8(chosen.finish(network, [torch.randn(2, 3, 224, 224)]), backbone)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_qat_converts_to_an_int8_backbone_and_a_float_head(backbone, engine):
-    recipe, network = transferred("qat", backbone, engine=engine)
+    chosen, network = transferred("qat", backbone, engine=engine)
     before = copy.deepcopy(network.state_dict())
-    with recipe.training(network):
+    with chosen.training(network):
         network(torch.randn(2, 3, 224, 224))
     after_training = {key: value.clone() for key, value in network.state_dict().items()}
-    check_int8(recipe.finish(network, []), backbone)
+    check_int8(chosen.finish(network, []), backbone)
     # The network that trained is not what was converted.
     assert all(torch.equal(value, network.state_dict()[key]) for key, value in after_training.items())
     assert before.keys() == after_training.keys()
@@ -105,8 +105,8 @@ def test_qat_converts_to_an_int8_backbone_and_a_float_head(backbone, engine):
 
 def test_finetune_and_frozen_deploy_in_float():
     for name in ("finetune", "frozen"):
-        recipe, network = transferred(name, "resnet18")
-        assert not any(issubclass(kind, int8.Conv2d) for kind in kinds(recipe.finish(network, [])).values())
+        chosen, network = transferred(name, "resnet18")
+        assert not any(issubclass(kind, int8.Conv2d) for kind in kinds(chosen.finish(network, [])).values())
 
 
 def test_a_frozen_backbones_batch_norm_stays_put_unless_asked_to_move():
@@ -119,28 +119,28 @@ def test_a_frozen_backbones_batch_norm_stays_put_unless_asked_to_move():
 
 
 def test_observers_move_in_training_steps_alone():
-    recipe, network = transferred("qat", "resnet18")
-    with recipe.training(network):
+    chosen, network = transferred("qat", "resnet18")
+    with chosen.training(network):
         network(torch.randn(2, 3, 64, 64))
     before = {key: value.clone() for key, value in network.state_dict().items()}
     network.eval()
     network(torch.randn(2, 3, 64, 64) * 100)
     assert all(torch.equal(value, network.state_dict()[key]) for key, value in before.items())
     network.train()
-    with recipe.training(network):
+    with chosen.training(network):
         network(torch.randn(2, 3, 64, 64) * 100)
     scale = "backbone.quant.activation_post_process.scale"
     assert not torch.equal(before[scale], network.state_dict()[scale])
 
 
 def test_a_fused_relu6_never_exceeds_six_neither_fake_quantized_nor_int8():
-    recipe, network = transferred("qat", "efficientnet_lite0")
+    chosen, network = transferred("qat", "efficientnet_lite0")
     pictures = torch.randn(2, 3, 224, 224) * 30
     nn.init.constant_(network.backbone.stem.conv.bn.bias, 10.0)  # far above six
-    with recipe.training(network):
+    with chosen.training(network):
         network(pictures)
     network.eval()
-    deployed = recipe.finish(network, [])
+    deployed = chosen.finish(network, [])
     fake = network.backbone.stem(network.backbone.quant(pictures))
     real = deployed.backbone.stem(deployed.backbone.quant(pictures)).dequantize()
     assert 5.9 < fake.max() <= 6.01 and 5.9 < real.max() <= 6.01
@@ -150,10 +150,10 @@ def test_a_fused_relu6_never_exceeds_six_neither_fake_quantized_nor_int8():
 @pytest.mark.parametrize(("backbone", "moves"), [("resnet18", True), ("efficientnet_lite0", False)])
 def test_batch_norm_trains_or_holds_as_suits_the_backbone_unless_told(strategy, backbone, moves):
     for option, expected in (("auto", moves), ("train", True), ("eval", False)):
-        recipe, network = transferred(strategy, backbone, batch_norm=option)
+        chosen, network = transferred(strategy, backbone, batch_norm=option)
         network.train()
         before = {name: value.clone() for name, value in network.named_buffers() if "running_mean" in name}
-        with recipe.training(network):
+        with chosen.training(network):
             network(torch.randn(2, 3, 224, 224))
         after = dict(network.named_buffers())
         assert any(not torch.equal(value, after[name]) for name, value in before.items()) is expected
@@ -193,9 +193,9 @@ def test_the_stages_of_a_backbone_are_all_of_it_in_order_and_once(name):
 
 
 def test_partial_goes_on_from_what_its_fixed_part_gave():
-    recipe, network = transferred("partial", "resnet18")
+    chosen, network = transferred("partial", "resnet18")
     names, pictures = list(network.state_dict()), torch.randn(2, 3, 64, 64)
-    given = Activations(recipe.fixed_backbone(network)(pictures))
+    given = Activations(chosen.fixed_backbone(network)(pictures))
     assert given.values.shape == (2, 256, 4, 4)
     network.eval()
     logits = network(given)
@@ -219,16 +219,16 @@ def test_partial_refuses_stages_that_are_not_there():
 
 
 def test_gradual_trains_the_head_then_everything():
-    recipe, network = transferred("gradual", "resnet18", head_epochs=2)
+    chosen, network = transferred("gradual", "resnet18", head_epochs=2)
     for epoch in (0, 1):
-        recipe.start_epoch(network, epoch)
+        chosen.start_epoch(network, epoch)
         assert trainable(network) == HEAD
         network.train()
         assert not any(module.training for module in network.backbone.modules())
-    recipe.start_epoch(network, 2)
+    chosen.start_epoch(network, 2)
     assert trainable(network) == {name for name, _ in network.named_parameters()}
     assert all(module.training for module in network.backbone.modules())
-    head, body = recipe.parameter_groups(network)
+    head, body = chosen.parameter_groups(network)
     assert len(head["params"]) == 2 and len(body["params"]) == len(list(network.backbone.parameters()))
     assert body["lr"] == 1e-4 and "lr" not in head
 
