@@ -10,11 +10,11 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 from tqdm import tqdm
 
-from hymtl import __version__
 from hymtl.errors import HymtlError
 from hymtl.files import locked
 
@@ -111,7 +111,7 @@ def _answer(url: str, start: int, timeout: float) -> http.client.HTTPResponse | 
 
     Asked from a thread, because urllib bounds neither the name look-up nor a long list of addresses.
     """
-    headers = {"User-Agent": f"hymtl/{__version__}"} | ({"Range": f"bytes={start}-"} if start else {})
+    headers = {"User-Agent": f"hymtl/{version('hymtl')}"} | ({"Range": f"bytes={start}-"} if start else {})
     answers: queue.SimpleQueue = queue.SimpleQueue()
 
     def ask() -> None:
