@@ -20,6 +20,7 @@ from hymtl.callbacks.best_checkpoint import BestCheckpoint, mode
 from hymtl.callbacks.convert_best import ConvertBest
 from hymtl.callbacks.history import History
 from hymtl.callbacks.random_state import RandomState
+from hymtl.data import check
 from hymtl.data.balance import class_weights
 from hymtl.data.batches import PictureBatches
 from hymtl.data.datamodule import PhotoDataModule
@@ -35,7 +36,7 @@ from hymtl.strategy import Strategy
 # The settings of data that say who trains, validates and tests.
 SPLIT = ("folds", "fold", "val_fraction", "test_fraction", "split_seed", "group")
 # Settings of data that are no business of the loaders.
-NOT_LOADED = ("source", "root", "features_gb", "resize", "resize_at_224", *SPLIT)
+NOT_LOADED = ("source", "root", "features_gb", "on_bad", "leaks", "resize", "resize_at_224", *SPLIT)
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,10 @@ def prepare(cfg: DictConfig) -> Experiment:
 def find(cfg: DictConfig) -> tuple[PhotoFolder, Pretrained]:
     """The pictures, split, and the weights to start from."""
     split = {key: cfg.data[key] for key in SPLIT}
-    photos = arrange(find_photos(cfg.data.source, cfg.data.root), **split)
+    photos = find_photos(cfg.data.source, cfg.data.root)
+    findings = check.examine(photos, progress=cfg.trainer.get("enable_progress_bar", True))
+    photos = arrange(check.without_bad(photos, findings, cfg.data.on_bad), **split)
+    photos = check.without_leaks(photos, findings, cfg.data.leaks)
     model = cfg.backbone.get("model")  # of a family that has too many to list
     return photos, pretrained.find("/".join(filter(None, (cfg.backbone.name, model))), cfg.backbone.weights)
 
@@ -159,7 +163,7 @@ def _announce(photos: PhotoFolder, weights: Pretrained) -> None:
     counts = ", ".join(f"{len(split)} {name}" for name, split in photos.splits.items())
     log.info("dataset   %s (%s; %s) sha256 %.12s", photos.name, photos.root, counts, photos.digest)
     if photos.left_out:
-        log.warning("left out  %d files of no kind that is read: %s", len(photos.left_out), ", ".join(photos.left_out))
+        log.warning("left out  %s", check.left_out(photos))
     if photos.arrangement:
         log.info("split     %s", result.Split(**photos.arrangement).words)
     log.info("classes   %s", ", ".join(photos.classes))

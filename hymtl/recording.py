@@ -62,6 +62,7 @@ def _collect(module: TransferModule, trainer: pl.Trainer, history: dict, seed: i
         seed=seed,
         epochs=trainer.current_epoch,
         dataset=result.Dataset(**facts.sources["dataset"], root=str(pictures.photos.root)),
+        data_check=pictures.photos.checked and result.Check(**pictures.photos.checked),
         data_split=pictures.photos.arrangement and result.Split(**pictures.photos.arrangement),
         backbone=result.Backbone(**facts.sources["backbone"]),
         options=strategy.spec(),

@@ -55,6 +55,8 @@ _RULES = {
     "data.val_fraction": ("null or a number above 0 and below 1", lambda v: v is None or (_share(v) and v > 0)),
     "data.split_seed": _whole(0),
     "data.group": ("null or a regular expression", lambda v: v is None or _is_expression(v)),
+    "data.on_bad": ("error or skip", lambda v: v in ("error", "skip")),
+    "data.leaks": ("null or drop", lambda v: v in (None, "drop")),
     "data.test_fraction": ("a number from 0 to below 1", lambda v: isinstance(v, int | float) and 0 <= v < 1),
     "data.cache_gb": ("a number of gigabytes", lambda v: isinstance(v, int | float) and v >= 0),
     "optim.lr": ("a number of at least 0", lambda v: v is None or (isinstance(v, int | float) and v >= 0)),

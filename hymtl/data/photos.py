@@ -54,8 +54,8 @@ class PhotoFolder:
 
     ``name`` says what it is (``hymenoptera``, ``drawn``, ``folder``); ``fallback``, in a sentence, why it is
     not what was asked for first, where that is so; ``arrangement``, how :func:`hymtl.data.splits.arrange` split
-    it anew, None where the splits are its own; ``left_out`` are names of files of no kind that is read. ``table`` is
-    what a table says of the pictures and their names don't, None for folders.
+    it anew, None where the splits are its own; ``left_out`` are names of files of no kind that is read. ``checked``
+    is what :mod:`hymtl.data.check` found; ``table`` what a table says of the pictures and their names don't.
     """
 
     name: str
@@ -65,6 +65,7 @@ class PhotoFolder:
     fallback: str | None = None
     arrangement: dict | None = None
     left_out: list[str] = field(default_factory=list)
+    checked: dict | None = None
     table: str | None = None
 
     @cached_property

@@ -61,8 +61,8 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # we
 T = TypeVar("T")
 
 
-def read(file: Path, then: Callable[[Image.Image], T]) -> T:
-    """What ``then`` makes of the picture in ``file``, which is RGB.
+def read(file: Path, then: Callable[[Image.Image], T], *, enough: int = ENOUGH) -> T:
+    """What ``then`` makes of the picture in ``file``, which is RGB, scaled down to at most ``enough`` pixels.
 
     Memory is set aside for the picture until ``then`` returns, so that threads that decode large ones take turns.
 
@@ -73,33 +73,37 @@ def read(file: Path, then: Callable[[Image.Image], T]) -> T:
     try:
         size = _size_on_disk(file)
         with _opened(file) as image, _turn(_memory(image, size)):
-            return then(as_seen(image))
+            return then(as_seen(image, enough))
     except HymtlError as error:
         raise HymtlError(f"{file} cannot be read as a picture: {error} Fix or remove it.") from error
     except UnidentifiedImageError as error:
         raise HymtlError(f"{file} cannot be read as a picture: {_no_kind(file)}") from error
+    except Image.DecompressionBombError as error:
+        most = f"at most {MAX_PIXELS / 1e6:.0f} million pixels are read"
+        raise HymtlError(f"{file} cannot be read as a picture: it has too many, {most}. Fix or remove it.") from error
     except Exception as error:  # decoders of broken files raise whatever they trip over, MemoryError too
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
+        reason = reason or type(error).__name__
         raise HymtlError(f"{file} cannot be read as a picture: {reason}. Fix or remove it.") from error
 
 
-def kind(file: Path) -> str | None:
-    """Pillow's name of what a file holds, by its first bytes; None where that is no picture of a kind that is read."""
+def header(file: Path) -> tuple[str, int, int] | None:
+    """Pillow's name of what a file holds, width and height, by its first bytes; None where it is no picture."""
     try:
         with Image.open(file, formats=_readable()) as image:
-            return "JPEG" if image.format == "MPO" else image.format
+            return "JPEG" if image.format == "MPO" else str(image.format), image.width, image.height
     except Exception:  # as in read()
         return None
 
 
-def as_seen(image: Image.Image) -> Image.Image:
-    """An opened picture as a person sees it: RGB, upright, at most :data:`ENOUGH` pixels."""
-    if (factor := _factor(image)) > 1:
+def as_seen(image: Image.Image, enough: int = ENOUGH) -> Image.Image:
+    """An opened picture as a person sees it: RGB, upright, at most ``enough`` pixels."""
+    if (factor := _factor(image, enough)) > 1:
         image.draft(image.mode, (image.width // factor, image.height // factor))  # JPEG: decodes a part of the numbers
     image.load()
     orientation = _orientation(image)
     image = _over_white(_eight_bits(image))
-    if (factor := _factor(image)) > 1:
+    if (factor := _factor(image, enough)) > 1:
         image = image.reduce(factor)
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
@@ -217,9 +221,9 @@ def _over_white(image: Image.Image) -> Image.Image:
     return white
 
 
-def _factor(image: Image.Image) -> int:
+def _factor(image: Image.Image, enough: int) -> int:
     """The number of pixels of which, in both directions, an average is enough."""
-    return math.ceil(math.sqrt(image.width * image.height / ENOUGH))
+    return math.ceil(math.sqrt(image.width * image.height / enough))
 
 
 def _no_kind(file: Path) -> str:

@@ -66,6 +66,24 @@ class Split(Record):
         return ", ".join(said)
 
 
+class Check(Record):
+    """What :mod:`hymtl.data.check` found of the pictures before training.
+
+    ``left_out`` are files of no kind that is read, ``skipped`` those that are no use (``data.on_bad=skip``). Of
+    ``duplicates``, pictures that are there more than once, ``exact_duplicates`` have the same bytes; ``leaks`` are
+    those that stand in more than one split, by their names, and ``dropped`` the copies that ``data.leaks=drop`` took
+    out.
+    """
+
+    files: int = Field(ge=0)
+    left_out: list[str] = []
+    skipped: list[str] = []
+    duplicates: int = 0
+    exact_duplicates: int = 0
+    leaks: list[list[str]] = []
+    dropped: list[str] = []
+
+
 class Best(Record):
     """The best epoch, by ``monitor``, of the network as it trained: fake-quantized under qat."""
 
@@ -136,6 +154,7 @@ class Result(Record):
     epochs: int
     dataset: Dataset
     data_split: Split | None = None
+    data_check: Check | None = None
     backbone: Backbone
     options: dict[str, Any]
     optim: dict[str, Any]
@@ -220,6 +239,8 @@ def summary(result: Result, run_dir: str) -> str:
         f"  record             {run_dir}/{FILE}",
         f"  curves             tensorboard --logdir {run_dir}",
     ]
+    if result.data_check and result.data_check.leaks and not result.data_check.dropped:
+        lines.append(f"  !!! {len(result.data_check.leaks)} pictures stand on two sides of a split: accuracy flatters")
     lines += [f"  !!! {source.fallback}" for source in (result.dataset, result.backbone) if source.fallback]
     return "\n".join(lines)
 

@@ -1,0 +1,206 @@
+"""What is wrong with pictures: every fault named, every copy found, nothing read twice."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from hymtl import cli
+from hymtl.data import check, duplicates, reading
+from hymtl.data.photos import read_folder
+from hymtl.errors import HymtlError
+from hymtl.files import home
+from tests.conftest import prepare
+
+
+@pytest.fixture(autouse=True)
+def own_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def copy(pictures, tmp_path):
+    """Sound pictures, to be spoilt."""
+    return shutil.copytree(pictures, tmp_path / "copy")
+
+
+def some(folder, split="train", kind="ants"):
+    return sorted((folder / split / kind).iterdir())
+
+
+def spoil(folder):
+    """One of each fault; returns the names."""
+    ants = folder / "train" / "ants"
+    (ants / "cut.jpg").write_bytes(some(folder)[0].read_bytes()[:2000])
+    (ants / "empty.png").touch()
+    (ants / "text.jpg").write_text("no picture")
+    Image.new("L", (5000, 10)).save(ants / "long.png")
+    Image.new("L", (3, 3)).save(folder / "val" / "bees" / "pixel.gif")
+    return {f"train/ants/{name}" for name in ("cut.jpg", "empty.png", "text.jpg", "long.png")} | {"val/bees/pixel.gif"}
+
+
+def test_every_fault_is_named_at_once(copy):
+    faults = spoil(copy)
+    photos = read_folder(copy)
+    findings = check.examine(photos)
+    assert set(check.bad(findings)) == faults
+    with pytest.raises(HymtlError, match=r"(?s)5 of 41 pictures are no use:.*data.on_bad=skip") as caught:
+        check.without_bad(photos, findings, "error")
+    assert all(str(copy / name) in str(caught.value) for name in faults)
+
+
+def test_skip_leaves_them_out_and_on_record(copy, caplog):
+    faults = spoil(copy)
+    photos = read_folder(copy)
+    sound = check.without_bad(photos, check.examine(photos), "skip")
+    assert {name: len(split) for name, split in sound.splits.items()} == {"train": 24, "val": 12}
+    assert set(sound.checked["skipped"]) == faults
+    assert "leaves out 5 of 41 pictures" in caplog.text and "cut.jpg" in caplog.text
+
+
+def test_a_second_start_reads_what_changed(copy, monkeypatch):
+    photos = read_folder(copy)
+    first = check.examine(photos)
+    seen = []
+    read = reading.read
+    monkeypatch.setattr(reading, "read", lambda file, *args, **more: seen.append(file) or read(file, *args, **more))
+    assert check.examine(photos) == first and seen == []
+    changed = some(copy)[0]
+    changed.write_bytes(some(copy)[1].read_bytes())
+    os.utime(some(copy)[2])
+    assert check.examine(photos) != first and sorted(seen) == [some(copy)[0], some(copy)[2]]
+
+
+def test_what_was_kept_is_not_trusted(copy):
+    photos = read_folder(copy)
+    first = check.examine(photos)
+    (store,) = (home() / "checked").iterdir()
+    for content in (b"", b"[1]", b'{"train/ants/a.jpg": {"size": "x"}}', b"\xff" * 100):
+        store.write_bytes(content)
+        assert check.examine(photos) == first
+
+
+def test_copies_are_found_scaled_recompressed_and_mirrored(copy):
+    photos = [Image.open(file).convert("RGB") for file in some(copy)[:5]]
+    bees = copy / "val" / "bees"
+    (bees / "same.jpg").write_bytes(some(copy)[0].read_bytes())
+    photos[1].resize((photos[1].width // 3, photos[1].height // 3)).save(bees / "scaled.jpg")
+    photos[2].save(bees / "recompressed.jpg", quality=15)
+    ImageOps.mirror(photos[3]).save(bees / "mirrored.png")
+    ImageOps.mirror(photos[4]).resize((90, 80)).save(bees / "all.webp", quality=40)
+    found = read_folder(copy)
+    leaks = check.leaking(found, check.twice(found, check.examine(found)))
+    expected = zip(some(copy)[:5], ("same.jpg", "scaled.jpg", "recompressed.jpg", "mirrored.png", "all.webp"))
+    assert {leak.names for leak in leaks} == {
+        (f"train/ants/{file.name}", f"val/bees/{name}") for file, name in expected
+    }
+    assert [leak.exact for leak in leaks] == [True, False, False, False, False]
+
+
+def test_drawn_pictures_have_no_copies(pictures):
+    photos = read_folder(pictures)
+    assert check.twice(photos, check.examine(photos)) == []
+
+
+def test_the_real_photos_have_none_either(photos):
+    found = read_folder(photos)
+    findings = check.examine(found)
+    assert check.bad(findings) == {} and check.twice(found, findings) == []
+
+
+def test_pictures_of_one_colour_are_not_taken_for_one_another():
+    assert duplicates.looks(Image.new("RGB", (50, 50), "red")) is None
+    assert duplicates.clusters({"a": "1", "b": "2", "c": "2"}, {}) == [duplicates.Cluster(("b", "c"), True)]
+
+
+def test_copies_in_a_row_are_one_cluster():
+    rng = np.random.default_rng(0)
+
+    def noise():
+        return Image.fromarray(rng.integers(0, 255, (64, 64), dtype=np.uint8)).resize((300, 200))
+
+    hashes = {f"{number:03d}": duplicates.looks(noise()) for number in range(600)}
+    hashes["copy"], hashes["mirror"] = hashes["500"], hashes["007"][::-1]
+    found = duplicates.clusters({name: name for name in hashes}, hashes)
+    assert {cluster.names for cluster in found} == {("500", "copy"), ("007", "mirror")}
+
+
+def leaky(copy):
+    (copy / "val" / "ants" / "copy.jpg").write_bytes(some(copy)[0].read_bytes())
+    shutil.copytree(copy / "val", copy / "test")  # all of them: test has copies of val, and one of train
+    return read_folder(copy)
+
+
+def test_leaks_are_warned_about_and_on_record(copy, caplog):
+    photos = leaky(copy)
+    checked = check.without_leaks(photos, check.examine(photos), None)
+    assert checked.splits == photos.splits and len(checked.checked["leaks"]) == 13
+    assert "14 pictures of validation or test have copies on another side" in caplog.text
+
+
+def test_drop_takes_copies_out_of_validation_and_test(copy):
+    (copy / "val" / "ants" / "copy.jpg").write_bytes(some(copy)[0].read_bytes())
+    photos = read_folder(copy)
+    checked = check.without_leaks(photos, check.examine(photos), "drop")
+    assert checked.checked["dropped"] == ["val/ants/copy.jpg"]
+    assert {name: len(split) for name, split in checked.splits.items()} == {"train": 24, "val": 12}
+    with pytest.raises(HymtlError, match="data.leaks=drop leaves no photo of class ants in test"):
+        check.without_leaks(photos := leaky(copy), check.examine(photos), "drop")
+
+
+def test_training_stops_skips_and_records(config, copy):
+    faults = spoil(copy)
+    (copy / "val" / "ants" / "copy.jpg").write_bytes(some(copy)[3].read_bytes())
+    words = ["strategy=scratch", "backbone=garment_cnn", "data=folder", f"data.root={copy}", "data.resize=28"]
+    with pytest.raises(HymtlError, match="5 of 42 pictures are no use"):
+        prepare(config(*words))
+    _, data, _ = prepare(config(*words, "data.on_bad=skip", "data.leaks=drop"))
+    assert set(data.pictures.photos.checked["skipped"]) == faults
+    assert data.pictures.photos.checked["dropped"] == ["val/ants/copy.jpg"]
+    for wrong in ("data.on_bad=stop", "data.leaks=keep"):
+        with pytest.raises(HymtlError, match=wrong):
+            prepare(config(*words, wrong))
+
+
+def test_the_command_names_everything_and_draws_the_worst(copy, capsys, tmp_path):
+    faults = spoil(copy)
+    (copy / "val" / "bees" / "leak.jpg").write_bytes(some(copy)[3].read_bytes())
+    shutil.copy(some(copy)[4], some(copy)[4].with_name("twice.jpg"))
+    Image.open(some(copy)[6]).resize((99, 98)).transpose(Image.Transpose.ROTATE_90).save(copy / "a.png")
+    (copy / "a.png").rename(copy / "train" / "bees" / "named.jpg")
+    (copy / "train" / "scan.psd").write_bytes(b"8BPS")
+    shutil.copy(some(copy)[5], copy / "train" / "bees" / "kept.jpg.bak")
+    assert cli.main(["check", str(copy)]) == 1
+    said = capsys.readouterr().out
+    for name in faults:
+        assert str(copy / name) in said
+    assert "train/scan.psd" in said and "kept.jpg.bak, which is JPEG: rename it" in said
+    assert "named.jpg is PNG" in said and "LEAK" in said and "val/bees/leak.jpg" in said and "twice.jpg" in said
+    with Image.open(tmp_path / "hymtl-check.png") as grid:
+        assert grid.width > 4 * 176
+
+
+def test_the_command_on_sound_pictures(pictures, capsys, tmp_path):
+    assert cli.main(["check", str(pictures)]) == 0
+    said = capsys.readouterr().out
+    assert "Nothing is wrong" in said and "ants" in said and "12" in said
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_the_command_on_what_cannot_train(copy, capsys, tmp_path):
+    shutil.rmtree(copy / "val")
+    spoilt = some(copy)[0]
+    spoilt.write_bytes(b"")
+    assert cli.main(["check", str(copy)]) == 1
+    said = capsys.readouterr().out
+    assert "has no folder val/" in said and f"{spoilt} cannot be read as a picture: it is empty" in said
+    assert cli.main(["check", str(tmp_path / "lost")]) == 1
+
+
+def test_the_record_has_it(fitted):
+    assert fitted("frozen").result["data_check"]["files"] == 36
+    json.dumps(fitted("frozen").result["data_check"])
