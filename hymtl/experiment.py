@@ -178,7 +178,7 @@ def _trainer(cfg: DictConfig, strategy: Strategy, history: History) -> pl.Traine
         BestCheckpoint(f"{cfg.run_dir}/checkpoints", cfg.monitor),
         RandomState(),
         history,
-        ConvertBest(f"{cfg.run_dir}/artifact"),
+        ConvertBest(f"{cfg.run_dir}/artifact", cfg.calibration),
     ]
     if cfg.early_stopping:
         needed.append(EarlyStopping(cfg.monitor, patience=cfg.early_stopping, mode=mode(cfg.monitor)))

@@ -13,7 +13,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from hymtl import metrics, records
 from hymtl.callbacks.best_checkpoint import BestCheckpoint
 from hymtl.data.photos import Photo
-from hymtl.deploy.evaluation import Score
+from hymtl.deploy.calibration import calibration_error
+from hymtl.deploy.evaluation import Score, probabilities
 from hymtl.errors import HymtlError
 from hymtl.module import TransferModule
 from hymtl.records import predictions, result
@@ -44,7 +45,7 @@ def record(
         raise HymtlError("No epoch was finished and validated, so there is no result to record.")
     made = _collect(module, trainer, history, seed, config_hash)
     photos = trainer.datamodule.pictures.photos
-    rows = _guesses(photos.splits["val"], photos.classes, module.deployed.val)
+    rows = _guesses(photos.splits["val"], photos.classes, module.deployed.val, module.deployed.temperature)
     predictions.write(folder / predictions.FILE, photos.classes, rows)
     _log_hparams(made, trainer)
     records.write(made, folder / result.FILE)
@@ -78,7 +79,9 @@ def _collect(module: TransferModule, trainer: pl.Trainer, history: dict, seed: i
         ),
         int8=result.Deployed(val_acc=deployed.val.accuracy, val_loss=deployed.val.loss) if strategy.quantizes else None,
         val=_scores(deployed.val, facts.classes),
-        test=_test(deployed.test, facts.classes),
+        test=_test(deployed.test, facts.classes, deployed.temperature),
+        calibration=deployed.calibration,
+        unsure=deployed.unsure,
         engine=strategy.spec()["engine"] if strategy.quantizes else None,
         int8_cost=deployed.cost,
         seconds=result.Seconds(fit=timer and timer.time_elapsed("train"), photo=deployed.latency),
@@ -94,11 +97,12 @@ def _collect(module: TransferModule, trainer: pl.Trainer, history: dict, seed: i
     )
 
 
-def _test(score: Score | None, classes: list[str]) -> result.Test | None:
+def _test(score: Score | None, classes: list[str], temperature: float) -> result.Test | None:
     if score is None:
         return None
     photos, scores = len(score.labels), _scores(score, classes)
-    return result.Test(acc=score.accuracy, loss=score.loss, photos=photos, scores=scores)
+    error = calibration_error(probabilities(score.logits, temperature), score.labels)
+    return result.Test(acc=score.accuracy, loss=score.loss, photos=photos, scores=scores, ece=error)
 
 
 def _scores(score: Score, classes: list[str]) -> result.Scores:
@@ -116,11 +120,11 @@ def _scores(score: Score, classes: list[str]) -> result.Scores:
     )
 
 
-def _guesses(photos: list[Photo], classes: list[str], score: Score) -> list[Guess]:
+def _guesses(photos: list[Photo], classes: list[str], score: Score, temperature: float) -> list[Guess]:
     rows = []
-    for photo, probabilities in zip(photos, score.logits.softmax(dim=1), strict=True):
-        by_class = dict(zip(classes, probabilities.tolist(), strict=True))
-        rows.append(Guess(photo.name, classes[photo.label], classes[int(probabilities.argmax())], by_class))
+    given, guesses = probabilities(score.logits, temperature).tolist(), score.logits.argmax(dim=1).tolist()
+    for photo, row, guess in zip(photos, given, guesses, strict=True):
+        rows.append(Guess(photo.name, classes[photo.label], classes[guess], dict(zip(classes, row, strict=True))))
     return rows
 
 
@@ -139,6 +143,9 @@ def _log_hparams(made: Result, trainer: pl.Trainer) -> None:
     scores = {"best/val_acc": made.best.val_acc, "best/val_loss": made.best.val_loss}
     if made.val:
         scores |= {"deployed/balanced_acc": made.val.balanced_acc, "deployed/macro_f1": made.val.macro_f1}
+    if made.deployed_calibration:
+        error = made.deployed_calibration
+        scores["deployed/ece"] = error.ece_before if error.ece_after is None else error.ece_after
     if made.int8:
         scores["int8/val_acc"] = made.int8.val_acc
     if made.test:

@@ -45,6 +45,7 @@ _RULES = {
     "monitor": _one_of(*MONITORS),
     "early_stopping": ("null or a whole number of at least 1", lambda v: v is None or _whole(1)[1](v)),
     "loss.class_weights": _one_of("auto", None),
+    "calibration": _one_of("temperature", None),
     "data.balance": ("true or false", lambda v: isinstance(v, bool)),
     "data.batch_size": _whole(1),
     "data.resize": _whole(1),

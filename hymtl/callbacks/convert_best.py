@@ -19,8 +19,8 @@ class ConvertBest(pl.Callback):
     it was, on its device, so that it can be tested or fitted again.
     """
 
-    def __init__(self, dirpath: str) -> None:
-        self.dirpath = Path(dirpath)
+    def __init__(self, dirpath: str, calibration: str | None = None) -> None:
+        self.dirpath, self.calibration = Path(dirpath), calibration
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -38,6 +38,7 @@ class ConvertBest(pl.Callback):
             pl_module.hparams,
             batches=data.batches,
             best_epoch=getattr(best, "best_epoch", None),
+            calibrated=self.calibration is not None,
         )
 
 

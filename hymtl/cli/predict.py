@@ -36,6 +36,9 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         default="auto",
         help="auto (what hymtl benchmark found fastest here, else torch), torch, onnxruntime, openvino",
     )
+    parser.add_argument(
+        "--unsure", type=_fraction, metavar="0.8", help="answer 'unsure' where the confidence is less than this"
+    )
     parser.set_defaults(function=run)
 
 
@@ -44,17 +47,21 @@ def run(options: argparse.Namespace) -> int:
     paths = _names(options.pictures)
     missing = _missing(options.run, paths)
     import hymtl  # torch comes with it: here, so that --help and these refusals do not wait
+    from hymtl.deploy.predict import UNSURE
 
     predictor = hymtl.load(options.run, runtime=options.runtime)
     rows: Rows = (Json if options.json else Csv if options.csv else Table)(predictor.classes)
     drawn: dict[Path, Prediction] = {}
-    seen = refused = 0
+    seen = refused = unsure = 0
     interrupted = False
     try:
         with _progress() as bar:
             there = set(missing)
             found = predictor.files(path for path in paths if path not in there)
             for file, outcome in chain(missing.items(), found):
+                if options.unsure is not None and not isinstance(outcome, HymtlError):
+                    outcome = outcome.or_unsure(options.unsure)
+                    unsure += outcome.label == UNSURE
                 rows.add(file, outcome)
                 bar.update()
                 seen += 1
@@ -67,6 +74,8 @@ def run(options: argparse.Namespace) -> int:
         interrupted = True
         print(f"hymtl: interrupted after {seen} pictures, all of them above", file=sys.stderr)
     rows.end()
+    if options.unsure is not None:
+        _explain(options.unsure, unsure, seen - refused, predictor)
     if options.gallery:
         _draw_gallery(options.gallery, predictor, drawn, seen - refused)
     if interrupted:
@@ -105,6 +114,23 @@ def _missing(run: Path, paths: list[Path]) -> dict[Path, HymtlError]:
     if len(missing) == len(paths):
         raise HymtlError(f"{', '.join(map(str, missing[:10]))}: there is no such file or folder.")
     return {path: HymtlError(f"{path}: there is no such file or folder.") for path in missing}
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no probability: give a number from 0 to 1")
+    return value
+
+
+def _explain(below: float, count: int, of: int, predictor: "Predictor") -> None:
+    """How many are unsure here, and, where the artifact knows, what to expect of the others."""
+    print(f"unsure below {below:g}: {count} of {of} pictures", file=sys.stderr)
+    for known in predictor.artifact.scores.get("unsure", ()):
+        if known["below"] == below:
+            photos = known["photos"] + known["rest"]
+            rest = f"{known['right']} of the other {known['rest']} right"
+            print(f"of {photos} validation photos: {known['photos']} unsure, {rest}", file=sys.stderr)
 
 
 def _draw_gallery(out: Path, predictor: "Predictor", predictions: "dict[Path, Prediction]", of: int) -> None:

@@ -28,7 +28,7 @@ class Table:
     """Class and confidence first, as they are short, then the file; of no refused picture."""
 
     def __init__(self, classes: Sequence[str]) -> None:
-        self._width = max(5, *map(len, classes))
+        self._width = max(6, *map(len, classes))  # "unsure" is one too
         self._begun = False
 
     def add(self, file: Path, outcome: "Prediction | HymtlError") -> None:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from hymtl.compare.rows import Row
 from hymtl.compare.tables import Table
+
+_ERRORS = ("ECE raw", "ECE", "ECE float")  # expected calibration errors: of Row.calibration_error, in its order
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ def columns(table: Table) -> list[Column]:
         Column("95 % interval", lambda row: "{:.3f}–{:.3f}".format(*row.interval), lambda row: row.interval[0]),
         Column("balanced", lambda row: _four(row.balanced_accuracy), lambda row: row.balanced_accuracy),
         Column("macro F1", lambda row: _four(row.macro_f1), lambda row: row.macro_f1),
+        *(
+            Column(heading, partial(_error, which), partial(_error_value, which))
+            for which, heading in enumerate(_ERRORS)
+        ),
         Column("as trained", lambda row: f"{row.trained_accuracy:.4f}", lambda row: row.trained_accuracy),
         Column("test", lambda row: _four(row.test_accuracy), lambda row: row.test_accuracy),
         Column("MB", lambda row: f"{row.size / 1e6:.1f}", lambda row: row.size),
@@ -34,6 +41,14 @@ def columns(table: Table) -> list[Column]:
         Column("notes", lambda row: "; ".join(row.notes), lambda row: "; ".join(row.notes)),
     ]
     return [column for column in every if any(column.text(row) for row in table.rows)]
+
+
+def _error_value(which: int, row: Row) -> float | None:
+    return row.calibration_error and row.calibration_error[which]
+
+
+def _error(which: int, row: Row) -> str:
+    return _four(_error_value(which, row))
 
 
 def _four(value: float | None) -> str:

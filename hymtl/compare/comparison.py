@@ -130,7 +130,7 @@ def _cell(words: str) -> str:
 
 FIELDS = (
     "table", "row", "status", "seeds", "runs", "photos", "accuracy", "accuracy_sd", "accuracy_min", "accuracy_max",
-    "interval_low", "interval_high", "balanced_accuracy", "macro_f1", "trained_accuracy",
+    "interval_low", "interval_high", "balanced_accuracy", "macro_f1", "ece_raw", "ece", "ece_float", "trained_accuracy",
     "best_epoch_chosen_on", "test_accuracy", "bytes",
     "seconds_photo", "seconds_fit", "notes", "folders",
 )  # fmt: skip
@@ -170,6 +170,7 @@ def _record(table: Table, row: Row) -> dict:
         "interval_high": high,
         "balanced_accuracy": row.balanced_accuracy,
         "macro_f1": row.macro_f1,
+        **dict(zip(("ece_raw", "ece", "ece_float"), row.calibration_error or (None, None, None), strict=True)),
         "trained_accuracy": row.trained_accuracy,
         "best_epoch_chosen_on": "the photos of accuracy",  # which flatters it
         "test_accuracy": row.test_accuracy,

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -73,6 +73,23 @@ class Row:
     @cached_property
     def macro_f1(self) -> float | None:
         return metrics.macro_f1(self.photos.confusion()) if self.photos else None
+
+    @cached_property
+    def calibration_error(self) -> tuple[float, float | None, float | None] | None:
+        """Expected calibration errors, means over runs: of what is deployed before and after scaling, of float after.
+
+        None where a run has none on record, or another has no temperature, or no float network beside its int8 one.
+        """
+        made = [(run.result.deployed_calibration, run.result.calibration.get("float")) for run in self.runs]
+        if any(deployed is None for deployed, _ in made):
+            return None
+        int8 = self.runs[0].result.int8 is not None
+        float_after = [beside.ece_after if beside and int8 else None for _, beside in made]
+        return (
+            float(np.mean([deployed.ece_before for deployed, _ in made if deployed])),
+            _mean([deployed.ece_after for deployed, _ in made if deployed]),
+            _mean(float_after),
+        )
 
     @cached_property
     def trained_accuracy(self) -> float:
@@ -158,6 +175,11 @@ class Row:
             notes.append("no predictions")
         notes += [f"{count} {status}" for status, count in sorted(Counter(lost.status for lost in self.absent).items())]
         return notes
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
 def _spread(values: Iterable[float | None]) -> Spread | None:

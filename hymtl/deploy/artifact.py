@@ -37,9 +37,10 @@ class Artifact:
     sources: dict
     scores: dict
     digest: str  # sha256 of the weights' file
+    temperature: float = 1.0  # that logits are divided by, see hymtl.deploy.calibration
 
 
-def save(folder: Path, network: Classifier, facts: Mapping, scores: dict) -> None:
+def save(folder: Path, network: Classifier, facts: Mapping, scores: dict, temperature: float = 1.0) -> None:
     """Write a finished network, on the CPU, with the plain ``facts`` of its LightningModule and its ``scores``.
 
     ``SHA256SUMS`` comes last: a folder that has it is whole.
@@ -54,6 +55,7 @@ def save(folder: Path, network: Classifier, facts: Mapping, scores: dict) -> Non
         classes=list(facts["classes"]),
         preprocessing=description.Expected(**backbones.get(facts["backbone"]).preprocessing.as_dict()),
         resize=facts["resize"],
+        temperature=temperature,
         scores=scores,
         sources=dict(facts["sources"] or {}),
         torch=torch.__version__,
@@ -91,6 +93,7 @@ def load(folder: Path) -> Artifact:
         described.sources,
         described.scores,
         _sha256(folder / WEIGHTS),
+        described.temperature,
     )
 
 

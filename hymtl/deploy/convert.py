@@ -10,8 +10,10 @@ from hymtl import backbones, strategies
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.data.batches import Batches, PictureBatches
 from hymtl.deploy import artifact, evaluation, fidelity
+from hymtl.deploy import calibration as calibrating
 from hymtl.deploy.evaluation import Score
 from hymtl.network import Classifier
+from hymtl.records.result import Calibration, Unsure
 from hymtl.strategy import Strategy
 
 
@@ -19,7 +21,9 @@ from hymtl.strategy import Strategy
 class Deployed:
     """What came out: ``network`` is on the CPU, in eval mode, int8 where the strategy quantizes.
 
-    ``val`` is its score on the validation photos, ``test`` on the test part (None where there is none). ``before`` has
+    ``val`` is its score on the validation photos, ``test`` on the test part (None where there is none), and
+    ``temperature`` what their logits are divided by before they become probabilities. ``calibration`` says, by name,
+    what that does to it and to what it was before int8, and ``unsure`` what to expect of a threshold. ``before`` has
     the scores of what it was before int8, and ``cost`` is what :func:`hymtl.deploy.fidelity.cost` makes of them; both
     empty in float. ``latency`` is the seconds that one photo takes, ``bytes`` what the weights take in ``"float"`` and
     in ``"int8"`` (None in float).
@@ -32,6 +36,9 @@ class Deployed:
     cost: dict | None
     latency: float
     bytes: dict[str, int | None]
+    temperature: float
+    calibration: dict[str, Calibration]
+    unsure: list[Unsure]
 
 
 def convert(
@@ -44,12 +51,14 @@ def convert(
     *,
     batches: Batches | None = None,
     best_epoch: int | None = None,
+    calibrated: bool = False,
 ) -> Deployed:
     """Finish a trained network, which is on the CPU and may be taken apart, and save it as an artifact in ``folder``.
 
     Where the strategy quantizes, that is ``torch.ao.quantization.convert``. ``pictures`` are those to calibrate and
     score on, ``batches`` the same for this network, where something faster than pictures is at hand; ``facts`` are the
-    LightningModule's hyperparameters: ``backbone``, ``strategy``, ``classes``, ``resize``, ``sources``.
+    LightningModule's hyperparameters: ``backbone``, ``strategy``, ``classes``, ``resize``, ``sources``. With
+    ``calibrated`` a temperature is fitted on the validation photos.
     """
     batches = batches or pictures
     references = strategy.before_int8(trained, pretrained)  # now, as finishing takes the network apart
@@ -64,10 +73,24 @@ def convert(
     }
     cost = _cost(before, val, references, network, pictures) if before else None
 
+    calibration = {
+        name: _calibration(score, calibrated=calibrated)
+        for name, score in {**before, "int8" if strategy.quantizes else "float": val}.items()
+    }
+    temperature = list(calibration.values())[-1].temperature
+    right = val.logits.argmax(dim=1) == val.labels
+    unsure = list(calibrating.unsure(evaluation.probabilities(val.logits, temperature), right))
+
     scores = {"val_acc": val.accuracy, "val_loss": val.loss, "val_photos": len(val.labels), "best_epoch": best_epoch}
-    artifact.save(folder, network, facts, scores)
+    expected = {"unsure": [one.model_dump() for one in unsure]}
+    artifact.save(folder, network, facts, scores | expected, temperature)
     sizes = _sizes(folder, facts, quantizes=strategy.quantizes)
-    return Deployed(network, val, test, before, cost, latency, sizes)
+    return Deployed(network, val, test, before, cost, latency, sizes, temperature, calibration, unsure)
+
+
+def _calibration(score: Score, *, calibrated: bool) -> Calibration:
+    fitted = calibrating.temperature(score.logits, score.labels) if calibrated else None
+    return calibrating.record(score.logits, score.labels, fitted)
 
 
 def _cost(

@@ -39,6 +39,11 @@ class Score:
         return F.cross_entropy(self.logits, self.labels).item()
 
 
+def probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Class probabilities (N, classes) of logits; the higher the temperature, the less confident."""
+    return (logits / temperature).softmax(dim=1)
+
+
 @torch.no_grad()
 def score(network: Classifier, batches: Iterable[tuple[Tensor | Activations, Tensor]]) -> Score:
     """Run a network in eval mode, on the CPU, over batches of (pictures or their activations, labels)."""

@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import ceil
 from pathlib import Path
@@ -20,12 +20,14 @@ from hymtl.data import reading, transforms
 from hymtl.data.photos import Photo
 from hymtl.deploy import artifact, runtimes
 from hymtl.deploy.artifact import Artifact
+from hymtl.deploy.evaluation import probabilities
 from hymtl.deploy.runtimes import Run
 from hymtl.errors import HymtlError
 from hymtl.network import Classifier
 from hymtl.strategy import as_fixed
 
 BATCH = 16
+UNSURE = "unsure"
 Picture = str | Path | Image.Image | Tensor
 
 
@@ -36,6 +38,10 @@ class Prediction:
     label: str
     confidence: float
     probabilities: dict[str, float]
+
+    def or_unsure(self, below: float) -> "Prediction":
+        """The same, but with the label ``"unsure"`` where the confidence is less than ``below``."""
+        return replace(self, label=UNSURE) if self.confidence < below else self
 
 
 class Predictor:
@@ -74,21 +80,31 @@ class Predictor:
 
     def classify(self, pictures: Tensor) -> list[Prediction]:
         """Predictions of prepared pictures, uint8 (N, C, size, size)."""
-        rows = self.probabilities(pictures).tolist()
-        return [self._prediction(dict(zip(self.classes, row, strict=True))) for row in rows]
+        if self._other:
+            given = decisive = self.probabilities(pictures)
+        else:  # classes are those of the logits: scaled and rounded, two of them may be equal
+            decisive = self.logits(pictures)
+            given = self._calibrated(decisive)
+        return [
+            Prediction(self.classes[guess], row[guess], dict(zip(self.classes, row, strict=True)))
+            for row, guess in zip(given.tolist(), decisive.argmax(dim=1).tolist(), strict=True)
+        ]
 
-    @torch.no_grad()
     def probabilities(self, pictures: Tensor) -> Tensor:
         """Probabilities (N, classes), float32, of prepared pictures, uint8 (N, C, size, size)."""
         if self._other:
             if not hasattr(self._loaded, "run"):  # one a thread, as not every runtime lets threads share
                 self._loaded.run = self._other()
             return torch.from_numpy(self._loaded.run(pictures.contiguous().numpy()))
-        return self.network(transforms.normalize(pictures, self.artifact.preprocessing)).softmax(dim=1)
+        return self._calibrated(self.logits(pictures))
 
-    def _prediction(self, probabilities: dict[str, float]) -> Prediction:
-        label = max(probabilities, key=probabilities.__getitem__)
-        return Prediction(label, probabilities[label], probabilities)
+    @torch.no_grad()
+    def logits(self, pictures: Tensor) -> Tensor:
+        """Logits (N, classes), float32, of prepared pictures, uint8 (N, C, size, size)."""
+        return self.network(transforms.normalize(pictures, self.artifact.preprocessing))
+
+    def _calibrated(self, logits: Tensor) -> Tensor:
+        return probabilities(logits, self.artifact.temperature)
 
     def files(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Prediction | HymtlError]]:
         """For each file its prediction, or what is wrong with it; a folder stands for every file below it.

@@ -46,9 +46,7 @@ def make(loaded: Artifact, network: Classifier) -> Whole:
     """
     quantizer = loaded.strategy.get("quantizer", "eager") if "engine" in loaded.strategy else None
     body = network.backbone.get_submodule("graph") if quantizer == "pt2e" else network.backbone
-    return Whole(
-        Classifier(body, network.head), loaded.preprocessing, getattr(loaded, "temperature", 1.0), quantizer=quantizer
-    )
+    return Whole(Classifier(body, network.head), loaded.preprocessing, loaded.temperature, quantizer=quantizer)
 
 
 def facts(loaded: Artifact, *, with_resize: bool) -> dict[str, str]:

@@ -18,6 +18,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from hymtl.callbacks.history import History
 from hymtl.data import transforms
 from hymtl.data.batches import PictureBatches
+from hymtl.deploy import evaluation
 from hymtl.deploy.convert import Deployed
 from hymtl.pictures import figures
 
@@ -51,7 +52,7 @@ class Pictures(pl.Callback):
 
     def _draw(self, trainer: pl.Trainer, classes: list[str], deployed: Deployed) -> dict[str, Figure]:
         data, score = trainer.datamodule.pictures, deployed.val
-        probabilities = score.logits.softmax(dim=1)
+        probabilities = evaluation.probabilities(score.logits, deployed.temperature)
         confidence, guesses = probabilities.max(dim=1)
         wrong = (guesses != score.labels).nonzero().flatten()
         worst = wrong[confidence[wrong].argsort(descending=True)][:GRID]

@@ -21,7 +21,11 @@ class Expected(Record):
 
 
 class Description(Record):
-    """All but the weights. ``resize`` is a picture's shorter side in pixels, before the centre crop."""
+    """All but the weights.
+
+    ``resize`` is a picture's shorter side in pixels, before the centre crop. Logits are divided by ``temperature``
+    before they become probabilities: see :mod:`hymtl.deploy.calibration`.
+    """
 
     format: int
     backbone: str
@@ -29,6 +33,7 @@ class Description(Record):
     classes: list[str] = Field(min_length=2, max_length=100_000)
     preprocessing: Expected
     resize: int = Field(ge=1, le=8192)
+    temperature: float = Field(default=1.0, gt=0)  # of artifacts that are older than this: 1
     scores: dict[str, Any] = {}
     sources: dict[str, Any] = {}
     torch: str | None = None

@@ -118,6 +118,28 @@ class Scores(Record):
     classes: dict[str, Recall] = {}
 
 
+class Calibration(Record):
+    """Whether confidence is as high as accuracy, on validation photos.
+
+    ``temperature`` was fitted on all of them (1: left as it is). ``ece_before`` and ``ece_after`` are expected
+    calibration errors, the second by temperatures fitted on one half of the photos and measured on the other; None
+    where none was fitted.
+    """
+
+    temperature: float = Field(gt=0)
+    ece_before: float = Fraction
+    ece_after: float | None = None
+
+
+class Unsure(Record):
+    """Validation photos with less confidence than ``below``, and how many of the ``rest`` are ``right``."""
+
+    below: float = Fraction
+    photos: int = Field(ge=0)
+    rest: int = Field(ge=0)
+    right: int = Field(ge=0)
+
+
 class Test(Record):
     """The network that is deployed, on photos that nothing was chosen on."""
 
@@ -125,6 +147,7 @@ class Test(Record):
     loss: Number = None
     photos: int | None = None
     scores: Scores | None = None
+    ece: float | None = None  # with the temperature that validation photos gave
 
 
 class Seconds(Record):
@@ -164,6 +187,8 @@ class Result(Record):
     int8: Deployed | None = None
     val: Scores | None = None
     test: Test | None = None
+    calibration: dict[str, Calibration] = {}  # of float, fake_quant and int8, as far as there are such
+    unsure: list[Unsure] = []  # of the network that is deployed, with its temperature
     engine: str | None = None
     int8_cost: dict[str, Any] | None = None
     seconds: Seconds
@@ -190,6 +215,11 @@ class Result(Record):
     def accuracy(self) -> float:
         """The validation accuracy of what is deployed: the int8 network's where there is one."""
         return (self.int8 or self.best).val_acc
+
+    @property
+    def deployed_calibration(self) -> Calibration | None:
+        """Of the network that is deployed; None for runs older than this measure."""
+        return self.calibration.get("int8" if self.int8 else "float")
 
     @property
     def uneven(self) -> bool:
@@ -229,6 +259,14 @@ def summary(result: Result, run_dir: str) -> str:
         lines.append(
             f"  balanced accuracy  {result.val.balanced_acc:.4f}  (each class counts alike; {_rarest(result.val)})"
         )
+    made = result.deployed_calibration
+    if made and made.ece_after is not None:
+        without = f"{made.ece_before:.4f} without temperature {made.temperature:.2f}"
+        lines.append(f"  calibration error  {made.ece_after:.4f}  ({without})")
+    for unsure in result.unsure:
+        if unsure.below == 0.8:
+            rest = f"{unsure.right} of the other {unsure.rest} right"
+            lines.append(f"  unsure below 0.8   {unsure.photos} validation photos; {rest}")
     if result.test:
         lines.append(f"  test accuracy      {result.test.acc:.4f}  ({result.test.photos} photos that chose nothing)")
     if result.seconds.fit is not None:
