@@ -27,8 +27,8 @@ def overconfident(count=4000, factor=3.0):
 
 def settings(pictures, *more):
     return [
-        "strategy=scratch", "backbone=garment_cnn", "data=folder", f"data.root={pictures}", "epochs=2", "data.workers=0",
-        "trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "~callbacks.pictures", "optim.lr=0.02", *more,
+        "strategy=scratch", "backbone=garment_cnn", "data=folder", f"data.root={pictures}", "epochs=2",
+        "trainer.enable_progress_bar=false", "data.workers=0", "~callbacks.pictures", "optim.lr=0.02", *more,
     ]  # fmt: skip
 
 
