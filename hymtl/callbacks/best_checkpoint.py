@@ -24,7 +24,8 @@ class BestCheckpoint(ModelCheckpoint):
     def __init__(self, dirpath: str, monitor: str = "val/acc") -> None:
         super().__init__(dirpath, filename="best", monitor=monitor, mode=mode(monitor), enable_version_counter=False)
         self.best_loss = float("inf")
-        self.best_acc = self.best_balanced_acc = 0.0
+        self.best_acc = 0.0
+        self.best_balanced_acc: float | None = None
         self.best_epoch = -1
 
     def check_monitor_top_k(self, trainer: pl.Trainer, current: Tensor | None = None) -> bool:
@@ -37,7 +38,8 @@ class BestCheckpoint(ModelCheckpoint):
         # Before super() writes the file, so that the checkpoint's own record of this callback has them.
         logged = trainer.callback_metrics
         self.best_loss, self.best_acc = logged["val/loss"].item(), logged["val/acc"].item()
-        self.best_balanced_acc = logged["val/balanced_acc"].item()
+        balanced = logged.get("val/balanced_acc")  # which a module of one's own may not log
+        self.best_balanced_acc = None if balanced is None else balanced.item()
         self.best_epoch = trainer.current_epoch
         super()._update_best_and_save(current, trainer, monitor_candidates)
 
@@ -49,8 +51,8 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict(self._brought_here(state_dict))
         self.best_loss, self.best_epoch = state_dict["best_loss"], state_dict["best_epoch"]
         # Checkpoints of earlier versions, which knew val/acc alone, lack these.
-        self.best_acc = state_dict.get("best_acc", float(state_dict["best_model_score"]))
-        self.best_balanced_acc = state_dict.get("best_balanced_acc", 0.0)
+        self.best_acc = state_dict["best_acc"] if "best_acc" in state_dict else float(state_dict["best_model_score"])
+        self.best_balanced_acc = state_dict.get("best_balanced_acc")
 
     def _brought_here(self, state: dict[str, Any]) -> dict[str, Any]:
         """The state of a run that is resumed in another folder, its best checkpoint copied along.

@@ -14,6 +14,7 @@ import hymtl
 from hymtl import cli
 from hymtl.data import transforms
 from hymtl.deploy.predict import Predictor
+from hymtl.deploy.evaluation import probabilities
 from hymtl.errors import HymtlError
 from hymtl.records import predictions
 from tests.deploy.artifacts import CLASSES, made
@@ -114,7 +115,7 @@ def test_folding_batch_norm_changes_no_probability(fitted, pictures):
     with torch.no_grad():
         saved = predictor.artifact.network(transforms.normalize(prepared, predictor.artifact.preprocessing))
     said = torch.tensor([list(prediction.probabilities.values()) for prediction in predictor.classify(prepared)])
-    torch.testing.assert_close(said, saved.softmax(dim=1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(said, probabilities(saved, predictor.artifact.temperature), atol=1e-4, rtol=0)
 
 
 def test_a_folder_of_nothing_is_an_error(fitted, tmp_path, capsys):
