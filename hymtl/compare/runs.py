@@ -10,7 +10,8 @@ import yaml
 
 from hymtl import records
 from hymtl.errors import HymtlError
-from hymtl.records import failure, predictions, result
+from hymtl.records import benchmark, failure, predictions, result
+from hymtl.records.benchmark import Benchmark
 from hymtl.records.failure import Failure
 from hymtl.records.predictions import Guess
 from hymtl.records.result import Result, Split
@@ -24,7 +25,7 @@ class Run:
     """A finished run, as its folder keeps it. Accuracies are fractions, sizes bytes, times seconds.
 
     ``config`` has dotted names and is None where the run kept no ``.hydra/config.yaml``; ``predictions`` are empty
-    for runs older than ``predictions.csv``.
+    for runs older than ``predictions.csv``; ``benchmark`` is None until `hymtl benchmark` timed the run.
     """
 
     folder: Path
@@ -32,6 +33,7 @@ class Run:
     config: dict[str, object] | None
     overrides: tuple[str, ...]
     predictions: list[Guess] = field(repr=False)
+    benchmark: Benchmark | None = None
 
     @property
     def seed(self) -> int:
@@ -63,8 +65,10 @@ class Run:
 
     @property
     def latency(self) -> float | None:
-        """What one photo takes on the CPU; None for runs older than this measure."""
-        return self.result.seconds.photo
+        """What one photo takes, by `hymtl benchmark` alone: a time taken as training ends has all else in it that the
+        machine did meanwhile."""
+        time = self.benchmark and self.benchmark.latency
+        return time.median if time else None
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,8 @@ def _run(folder: Path, overrides: tuple[str, ...], found: Found) -> Run:
     record = records.read(Result, folder / result.FILE)
     config = _optional(_config, folder / ".hydra" / "config.yaml", found)
     guesses = _optional(predictions.read, folder / predictions.FILE, found) or []
-    run = Run(folder, record, config, overrides, guesses)
+    timed = _optional(_benchmark, folder / benchmark.FILE, found)
+    run = Run(folder, record, config, overrides, guesses, timed)
     if guesses:
         right = sum(guess.label == guess.guess for guess in guesses) / len(guesses)
         if abs(right - run.accuracy) > 0.5 / len(guesses):
@@ -139,7 +144,7 @@ def _run(folder: Path, overrides: tuple[str, ...], found: Found) -> Run:
                 f"{folder / predictions.FILE} has an accuracy of {right:.4f} and {result.FILE} beside it of "
                 f"{run.accuracy:.4f}: one of them is of another run. The predictions are left out."
             )
-            return Run(folder, record, config, overrides, [])
+            return Run(folder, record, config, overrides, [], timed)
     return run
 
 
@@ -156,6 +161,10 @@ def _optional(read: Callable[[Path], T], file: Path, found: Found) -> T | None:
 
 def _overrides(file: Path) -> list:
     return yaml.load(file.read_text(), _LOADER)
+
+
+def _benchmark(file: Path) -> Benchmark:
+    return records.read(Benchmark, file)
 
 
 def _config(file: Path) -> dict[str, object]:

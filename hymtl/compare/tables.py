@@ -110,12 +110,10 @@ class Table:
             )
         if "no predictions" in said:
             notes.append("Rows without predictions.csv (older runs) are not compared photo by photo.")
-        times = ""
-        if any(row.latency for row in self.rows):
-            threads = self._all("threads")
-            differ = " (different threads: times don't compare)" * (len(threads) > 1)
-            times = f"; a photo's time is on the CPU with {_some(threads)} threads{differ}"
-        notes.append(f"Fitted on {_some(self._all('device'))}{times}.")
+        notes.append(f"Fitted on {_some(self._all('device'))}.")
+        if machines := sorted({run.benchmark.machine for run in self.runs if run.benchmark}):
+            differ = " (several: times of different machines don't compare)" * (len(machines) > 1)
+            notes.append(f"A photo's time is hymtl benchmark's, on {_some(machines)}{differ}.")
         if len(commits := self._all("git")) > 1:
             notes.append(f"The runs are of different code: {_some([commit[:12] for commit in commits])}.")
         return notes

@@ -63,6 +63,10 @@ class Quantizer(Protocol):
     def fused(self, body: nn.Module) -> nn.Module:
         """A float copy of a backbone, in eval mode, whose layers have the names of its int8 version's."""
 
+    def as_float(self, int8: nn.Module, body: nn.Module) -> nn.Module:
+        """The float backbone that an int8 one rounds, in eval mode, made of its weights as they were rounded; gradients
+        pass through it. ``body`` is a float backbone of the same architecture."""
+
     def still(self, network: N, *, rounding: bool) -> N:
         """A copy of a network in QAT, in eval mode, that nothing moves, with or without its rounding to int8."""
 

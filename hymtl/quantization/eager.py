@@ -219,6 +219,23 @@ def fused(backbone: nn.Module) -> nn.Module:
     return copied
 
 
+@torch.no_grad()
+def as_float(int8: nn.Module, body: nn.Module) -> nn.Module:
+    """The float backbone that an int8 one rounds: layer by layer its weights, in the layers of the same names."""
+    twin = fused(body)
+    for name, module in int8.named_modules():
+        if callable(weight := getattr(module, "weight", None)):
+            layer = twin.get_submodule(name)
+            layer = layer[0] if isinstance(layer, nn.Sequential) else layer  # with its ReLU
+            assert isinstance(layer, nn.Conv2d | nn.Linear) and isinstance(module, nn.Module)
+            layer.weight.copy_(weight().dequantize())
+            if layer.bias is None:
+                layer.bias = nn.Parameter(torch.zeros(len(layer.weight)))
+            bias = module.bias()  # type: ignore[operator]  # of an int8 layer it is a method
+            layer.bias.zero_() if bias is None else layer.bias.copy_(bias)
+    return twin
+
+
 def still(network: N, *, rounding: bool) -> N:
     """A copy of a network in QAT, in eval mode, that nothing moves, with or without its rounding to int8."""
     copied = copy.deepcopy(network).cpu().eval()

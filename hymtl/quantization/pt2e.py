@@ -229,6 +229,21 @@ def fused(backbone: nn.Module) -> nn.Module:
     return copy.deepcopy(backbone).cpu().eval()
 
 
+def as_float(int8: nn.Module, body: nn.Module) -> nn.Module:
+    """The reference graph without the rounding of its activations."""
+    assert isinstance(int8, Int8)
+    graph = copy.deepcopy(int8.graph)
+    ops = torch.ops.quantized_decomposed
+    for node in list(graph.graph.nodes):
+        if node.target is ops.dequantize_per_tensor.default and isinstance(node.args[0], Node):
+            rounding = node.args[0]
+            if rounding.target is ops.quantize_per_tensor.default:
+                node.replace_all_uses_with(rounding.args[0])
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
 def still(network: N, *, rounding: bool) -> N:
     """A copy of a network in QAT, in eval mode, that nothing moves, with or without its rounding to int8."""
     copied = copy.deepcopy(network).cpu().eval()

@@ -22,11 +22,29 @@ def names(count: int) -> list[tuple[str, str]]:
     return [(f"val/{CLASSES[i % 2]}/{i:04}.jpg", CLASSES[i % 2]) for i in range(count)]
 
 
+def timed(seconds: float, quantizes: bool) -> dict:
+    """What `hymtl benchmark` leaves of one network in torch."""
+    batches = {
+        size: {
+            "median": seconds * int(size),
+            "low": seconds * int(size) * 0.9,
+            "high": seconds * int(size) * 1.1,
+            "rounds": 15,
+        }
+        for size in ("1", "16", "32")
+    }
+    contender = {"runtime": "torch", "precision": "int8" if quantizes else "float", "deployed": True, "bytes": 100}
+    return {
+        "format": 1, "machine": "x86_64, AVX512, 2 threads", "cpu": "cpu", "threads": 2,
+        "contenders": [contender | {"batches": batches}],
+    }  # fmt: skip
+
+
 def write(
     folder: Path, strategy: str = "finetune", *, seed: int = 0, wrong: set[int] = frozenset(), photos=None, lr=None,
     digest: str = "d" * 64, weights: str = "b" * 64, root: str = "/nowhere", overrides=(), hydra: bool = True,
     predictions: bool = True, epochs: int = 3, fold: dict | None = None, test: float | None = None,
-    epoch_curve=lambda epoch: 0.5, more: dict | None = None,
+    epoch_curve=lambda epoch: 0.5, benchmark: bool = True, more: dict | None = None,
 ) -> Path:  # fmt: skip
     """A finished run of ``strategy`` that has the photos numbered ``wrong`` wrong and the others right."""
     recipe, photos = RECIPES[strategy], photos or names(10)
@@ -65,6 +83,8 @@ def write(
     for key, values in (more or {}).items():
         result[key] |= values
     folder.mkdir(parents=True)
+    if benchmark:
+        (folder / "benchmark.json").write_text(json.dumps(timed(result["seconds"]["photo"], quantizes)))
     if hydra:
         config = {
             "seed": seed, "epochs": epochs, "run_dir": "${hydra:runtime.output_dir}",
