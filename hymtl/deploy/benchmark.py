@@ -7,7 +7,7 @@ stands for each, the quartiles for how sure that is.
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Entry:
 
 
 def run(
-    folders: list[Path], progress: Callable[[list[int]], "object"] = lambda rounds: rounds
+    folders: list[Path], progress: Callable[[Iterable[int]], Iterable[int]] = lambda rounds: rounds
 ) -> dict[Path, Benchmark]:
     """Time all networks and files of all ``folders`` together, on as many threads as torch has.
 
@@ -50,7 +50,7 @@ def run(
     threads = torch.get_num_threads()
     entries = [entry for folder in folders for entry in _entries(folder, threads)]
     torch.set_num_threads(threads)
-    for number in progress(list(range(WARM + ROUNDS))):  # type: ignore[attr-defined]
+    for number in progress(range(WARM + ROUNDS)):
         for size in BATCHES:
             for entry in entries[number % len(entries) :] + entries[: number % len(entries)]:  # no one is always first
                 took = _seconds(entry, size)
@@ -118,7 +118,7 @@ def _seconds(entry: Entry, size: int) -> float:
 
 
 def _peak(*, reset: bool = False) -> int | None:
-    """The most memory that this process took, in bytes, or what it takes now and counts from (``reset``): Linux only."""
+    """Bytes: the most that this process took, or, to count from, what it takes now (``reset``). Linux only."""
     try:
         if reset:
             Path("/proc/self/clear_refs").write_text("5")
