@@ -147,3 +147,18 @@ def test_a_balanced_run_that_is_resumed_is_one_that_was_never_stopped(config, un
     resumed, _ = fit(config(*words, f"ckpt_path={tmp_path}/run/checkpoints/last.ckpt"))
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_picture_that_is_drawn_twice_is_augmented_twice(uneven):
+    from hymtl.backbones import get
+    from hymtl.data.batches import PictureBatches
+
+    data = PictureBatches(
+        read_folder(uneven), get("garment_cnn").preprocessing, resize=40, augmentation="random_crop", workers=0,
+        balance=True,
+    )  # fmt: skip
+    keys = list(data.sampler("train", shuffle=True))
+    again = next(key for key in keys if key.time == 1)
+    dataset = data.dataset("train")
+    assert len(set(keys)) == len(keys)
+    assert not torch.equal(dataset[again][0], dataset[again._replace(time=0)][0])

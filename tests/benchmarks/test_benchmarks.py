@@ -112,3 +112,13 @@ def test_a_run_that_failed_is_called_so(monkeypatch):
     assert "not reached | not reached | 0.500" in tables.races([late], 0.94, 1)
     late.record["reached"] = 1.5
     assert "| 1.5 | 1.5 | 0.500" in tables.races([late], 0.94, 1)
+
+
+@pytest.mark.slow
+def test_calibration_prints_a_row_for_each_network_of_a_run(pictures, tmp_path):
+    weights = tmp_path / "weights.pth"
+    torch.save(resnet18().state_dict(), weights)
+    words = ("--photos", str(pictures), "--weights", str(weights), "--strategies", "frozen,quantized")
+    printed = rows(command("benchmarks/calibration.py", *words))
+    assert [row[1] for row in printed[2:]] == ["float", "float", "int8"]
+    assert all(0 <= float(row[column]) <= 1 for row in printed[2:] for column in (4, 5))

@@ -13,8 +13,8 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 import hymtl
 from hymtl import cli
 from hymtl.data import transforms
-from hymtl.deploy.predict import Predictor
 from hymtl.deploy.evaluation import probabilities
+from hymtl.deploy.predict import Predictor
 from hymtl.errors import HymtlError
 from hymtl.records import predictions
 from tests.deploy.artifacts import CLASSES, made
