@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hymtl.deploy.predict import BATCH, Predictor
-from hymtl.deploy.runtimes import Run
+from hymtl.deploy.whole import Run
 from hymtl.errors import HymtlError
 
 # Rounding to int8 moves the margin of few photos by more than a tenth; a mistake moves that of most.

@@ -21,7 +21,7 @@ from hymtl.data.photos import Photo
 from hymtl.deploy import artifact, runtimes
 from hymtl.deploy.artifact import Artifact
 from hymtl.deploy.evaluation import probabilities
-from hymtl.deploy.runtimes import Run
+from hymtl.deploy.whole import Run
 from hymtl.errors import HymtlError
 from hymtl.network import Classifier
 from hymtl.strategy import as_fixed

@@ -4,16 +4,14 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from hymtl import records
 from hymtl.deploy.artifact import Artifact
+from hymtl.deploy.whole import Run
 from hymtl.errors import HymtlError, check_choice
 from hymtl.records import benchmark
 
-# uint8 pictures (N, C, H, W) to probabilities (N, classes), float32.
-Run = Callable[[np.ndarray], np.ndarray]
 FOLDER = "export"  # of a run, or of an artifact
 FORMATS = {"onnxruntime": "onnx", "openvino": "openvino"}  # by the runtime
 

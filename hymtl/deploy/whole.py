@@ -1,14 +1,19 @@
 """A deployed network with what belongs before and after it, as exported files hold it."""
 
 import json
+from collections.abc import Callable
+from importlib.metadata import version
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-import hymtl
 from hymtl.deploy.artifact import Artifact
 from hymtl.network import Classifier
 from hymtl.preprocessing import Preprocessing
+
+# uint8 pictures (N, C, H, W) to probabilities (N, classes), float32: what another runtime makes of a file.
+Run = Callable[[np.ndarray], np.ndarray]
 
 
 class Whole(nn.Module):
@@ -73,5 +78,5 @@ def facts(loaded: Artifact, *, with_resize: bool) -> dict[str, str]:
         "data_sha256": str(sources.get("dataset", {}).get("digest")),
         "pretrained_sha256": str(sources.get("backbone", {}).get("digest")),
         "weights_sha256": loaded.digest,
-        "hymtl": hymtl.__version__,
+        "hymtl": version("hymtl"),
     }

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from hymtl import registry
-from hymtl.deploy.runtimes import Run
-from hymtl.deploy.whole import Whole
+from hymtl.deploy.whole import Run, Whole
 from hymtl.errors import HymtlError
 
 

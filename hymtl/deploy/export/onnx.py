@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hymtl.deploy.runtimes import Run
-from hymtl.deploy.whole import Whole
+from hymtl.deploy.whole import Run, Whole
 from hymtl.errors import HymtlError
 
 FILE, RUNTIME, MODULES, RESIZES = "model.onnx", "onnxruntime", ("onnx", "onnxscript", "onnxruntime"), True

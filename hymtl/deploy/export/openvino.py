@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hymtl.deploy.export import onnx
-from hymtl.deploy.runtimes import Run
-from hymtl.deploy.whole import Whole
+from hymtl.deploy.whole import Run, Whole
 
 FILE, RUNTIME, MODULES, RESIZES = "model.xml", "openvino", ("onnx", "onnxscript", "openvino"), False
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hymtl.deploy.runtimes import Run
-from hymtl.deploy.whole import Whole
+from hymtl.deploy.whole import Run, Whole
 
 FILE, RUNTIME, MODULES, RESIZES = "model.pt2", "torch.export", (), False
 _FACTS = "hymtl.json"

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hymtl.deploy.runtimes import Run
-from hymtl.deploy.whole import Whole
+from hymtl.deploy.whole import Run, Whole
 
 FILE, RUNTIME, MODULES, RESIZES = "model.torchscript.pt", "torch.jit", (), True
 _FACTS = "hymtl.json"
