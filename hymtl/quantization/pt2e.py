@@ -239,9 +239,21 @@ def as_float(int8: nn.Module, body: nn.Module) -> nn.Module:
             rounding = node.args[0]
             if rounding.target is ops.quantize_per_tensor.default:
                 node.replace_all_uses_with(rounding.args[0])
+    _name_last_maps(graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def _name_last_maps(graph: GraphModule) -> None:
+    """Give what goes into the pooling at the end a module, which explanations can look at."""
+    pooling = (torch.ops.aten.adaptive_avg_pool2d.default, torch.ops.aten.mean.dim)
+    last = [node for node in graph.graph.nodes if node.target in pooling][-1:]
+    for node in last:
+        graph.add_submodule("last_maps", nn.Identity())
+        with graph.graph.inserting_before(node):
+            maps = graph.graph.call_module("last_maps", (node.args[0],))
+        node.args = (maps, *node.args[1:])
 
 
 def still(network: N, *, rounding: bool) -> N:
