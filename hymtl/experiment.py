@@ -1,24 +1,32 @@
 """The story, in order: data and weights found, network built, fitted, converted and scored, recorded."""
 
 import logging
+import os
 import signal
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.utilities.exceptions import SIGTERMException
+from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from hymtl import fingerprint, recording, settings, strategies
 from hymtl.backbones import pretrained
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.callbacks.best_checkpoint import BestCheckpoint, mode
 from hymtl.callbacks.convert_best import ConvertBest
+from hymtl.callbacks.curves import Curves
 from hymtl.callbacks.history import History
+from hymtl.callbacks.progress import progress
 from hymtl.callbacks.random_state import RandomState
 from hymtl.data import check
 from hymtl.data.balance import class_weights
@@ -30,7 +38,7 @@ from hymtl.data.splits import arrange
 from hymtl.errors import HymtlError
 from hymtl.module import TransferModule
 from hymtl.records import result
-from hymtl.runtime import keep_big_blocks
+from hymtl.runtime import JOBS, keep_big_blocks
 from hymtl.strategy import Strategy
 
 # The settings of data that say who trains, validates and tests.
@@ -65,6 +73,9 @@ def run(cfg: DictConfig) -> result.Result | None:
         log.warning("!!! %s holds a result already, which this run will replace", cfg.run_dir)
     built = prepare(cfg)
     fit(built, cfg.ckpt_path)
+    if built.trainer.fast_dev_run:
+        log.info("fast_dev_run: training and validation work. Nothing was kept, scored or converted.")
+        return None
     return record(built, cfg)
 
 
@@ -140,6 +151,30 @@ def record(built: Experiment, cfg: DictConfig) -> result.Result | None:
     )
 
 
+def _loggers(cfg: DictConfig | None) -> list[Logger]:
+    """The one that ``cfg`` describes, or the several in it, by name."""
+    chosen = [cfg] if cfg and "_target_" in cfg else [logger for logger in (cfg or {}).values() if logger]
+    loggers = [_instantiated(logger, "logger") for logger in chosen]
+    for logger in loggers:
+        try:
+            _ = logger.experiment  # wandb and MLflow find out only here that they are not logged in, or not reached
+        except Exception as error:  # each has its own
+            name = type(logger).__name__
+            remedy = " Or work offline: logger.offline=true." if name == "WandbLogger" else ""
+            raise HymtlError(f"logger: {name}: {str(error).strip()}{remedy}") from error
+    return loggers
+
+
+def _instantiated(cfg: DictConfig, section: str) -> Any:
+    """What a ``_target_`` and its arguments describe, with the section's name in what it complains about."""
+    try:
+        return instantiate(cfg)
+    except (InstantiationException, ModuleNotFoundError, MisconfigurationException) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        target = cfg.get("_target_")
+        raise HymtlError(f"{section}: {target}: {reason}. See conf/{section}/.") from error
+
+
 def _check_accelerator(cfg: DictConfig, strategy: Strategy) -> None:
     accelerator = cfg.trainer.get("accelerator", "auto")
     if strategy.cpu_only and accelerator not in ("auto", "cpu"):
@@ -166,7 +201,8 @@ def _announce(photos: PhotoFolder, weights: Pretrained) -> None:
         log.warning("left out  %s", check.left_out(photos))
     if photos.arrangement:
         log.info("split     %s", result.Split(**photos.arrangement).words)
-    log.info("classes   %s", ", ".join(photos.classes))
+    counted = Counter(photo.label for photo in photos.splits["train"])
+    log.info("classes   %s", ", ".join(f"{name} ({counted[label]})" for label, name in enumerate(photos.classes)))
     log.info("backbone  %s, weights %s, sha256 %.12s", weights.backbone.name, weights.weights, weights.digest)
 
 
@@ -178,9 +214,32 @@ def _trainer(cfg: DictConfig, strategy: Strategy, history: History) -> pl.Traine
         BestCheckpoint(f"{cfg.run_dir}/checkpoints", cfg.monitor),
         RandomState(),
         history,
+        Curves(),
         ConvertBest(f"{cfg.run_dir}/artifact", cfg.calibration),
     ]
     if cfg.early_stopping:
         needed.append(EarlyStopping(cfg.monitor, patience=cfg.early_stopping, mode=mode(cfg.monitor)))
-    chosen = [instantiate(callback) for callback in (cfg.get("callbacks") or {}).values()]
-    return instantiate(cfg.trainer, accelerator=accelerator, logger=instantiate(cfg.logger), callbacks=needed + chosen)
+    chosen = [_instantiated(callback, "callbacks") for callback in (cfg.get("callbacks") or {}).values() if callback]
+    if not any(isinstance(callback, ProgressBar) for callback in chosen):
+        chosen.append(progress(bar=cfg.trainer.get("enable_progress_bar", True), job=_job()))
+    bar = any(isinstance(callback, ProgressBar) for callback in chosen)  # or Lightning would add its own
+    loggers = _loggers(cfg.get("logger"))
+    try:
+        return instantiate(
+            cfg.trainer,
+            accelerator=accelerator,
+            logger=loggers,
+            callbacks=needed + chosen,
+            enable_progress_bar=bar,
+        )
+    except InstantiationException as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise HymtlError(f"trainer: {reason} See conf/trainer/.") from error
+
+
+def _job() -> str:
+    """What a sweep calls this run."""
+    jobs = os.environ.get(JOBS)
+    if not jobs or not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return ""
+    return f"job {HydraConfig.get().job.num + 1} of {jobs}"

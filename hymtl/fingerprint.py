@@ -11,7 +11,8 @@ def settings(cfg: DictConfig) -> dict:
     """What makes an experiment the one it is, resolved, in plain types: all of ``cfg`` but where it is kept."""
     kept = cfg.copy()
     with open_dict(kept):
-        kept.run_dir, kept.ckpt_path = "", None  # callbacks and logger point below run_dir
+        kept.run_dir, kept.ckpt_path = "", None  # callbacks point below run_dir
+        kept.logger = None  # who is told decides nothing
     return cast(dict, OmegaConf.to_container(kept, resolve=True))
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
@@ -100,12 +99,6 @@ class TransferModule(pl.LightningModule):
         self.log(f"{stage}/loss", loss, sync_dist=True, **shown)
         self.log(f"{stage}/acc", accuracy, **shown)
         return loss
-
-    def on_fit_start(self) -> None:
-        if isinstance(self.logger, TensorBoardLogger):
-            # TensorBoard's "Custom Scalars" page: train and val in one chart.
-            charts = {name: ["Multiline", [f"train/{name}", f"val/{name}"]] for name in ("loss", "acc")}
-            self.logger.experiment.add_custom_scalars({"train and val": charts})
 
     def on_train_epoch_start(self) -> None:
         self.strategy.start_epoch(self.network, self.current_epoch)

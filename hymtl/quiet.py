@@ -19,6 +19,11 @@ FILTERS = (
     ".*LeafSpec.* is deprecated",
     # Lightning, when training starts: what is frozen is in eval mode on purpose.
     "Found .* module.s. in eval mode",
+    # Lightning: metrics are logged once an epoch, whatever the interval.
+    "The number of training batches .* is smaller than the logging interval",
+    # Lightning: a run goes on in its folder on purpose.
+    "Checkpoint directory .* exists and is not empty",
+    "Experiment logs directory .* exists and is not empty",
     # Lightning: with pictures decoded once, workers would only take cores from the network (see hymtl/data/loader.py).
     ".*does not have many workers",
 )

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams
 
 from hymtl import metrics, records
 from hymtl.callbacks.best_checkpoint import BestCheckpoint
@@ -152,10 +153,11 @@ def _log_hparams(made: Result, trainer: pl.Trainer) -> None:
         scores["test/acc"] = made.test.acc
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(settings, scores)
+            _log_to_tensorboard(logger, settings, scores)
             logger.experiment.add_text("recall of each class", _table(made.val), made.epochs)
         else:
             logger.log_hyperparams(settings)
+            logger.log_metrics(scores, step=made.epochs)
         logger.save()
 
 
@@ -165,6 +167,18 @@ def _table(scores: result.Scores | None) -> str:
     for name, one in scores.classes.items() if scores else ():
         lines.append(f"| {name} | {one.photos} | {one.recall:.4f} | {one.low:.3f} to {one.high:.3f} |")
     return "\n".join(lines)
+
+
+def _log_to_tensorboard(logger: TensorBoardLogger, settings: dict, scores: dict) -> None:
+    """A row of TensorBoard's HPARAMS page, and ``hparams.yaml``, which Lightning has written empty by now.
+
+    Scores are columns beside the settings: as metrics they would be charts of a single point among the curves.
+    """
+    columns = {name: value for name, value in scores.items() if value is not None}
+    for summary in hparams(columns | settings, dict.fromkeys(("val/acc", "val/loss"), 0.0)):
+        logger.experiment._get_file_writer().add_summary(summary)
+    logger.hparams.update(settings)
+    Path(logger.log_dir, logger.NAME_HPARAMS_FILE).unlink(missing_ok=True)
 
 
 def _device(trainer: pl.Trainer) -> str:

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
+JOBS = "HYMTL_SWEEP_JOBS"  # in the environment: of how many jobs of a sweep this is one
+
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 _NEVER = 2**31 - 1

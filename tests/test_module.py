@@ -9,6 +9,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.nn import functional as F
 
 from hymtl import experiment
@@ -34,10 +35,21 @@ def test_the_event_file_has_every_scalar_of_every_epoch(fitted, strategy):
 def test_hparams_carry_the_real_metric(fitted, strategy):
     run = fitted(strategy)
     events = EventAccumulator(str(run.folder)).Reload()
-    logged = events.Scalars("best/val_acc")[0].value
-    assert logged == pytest.approx(run.result["best"]["val_acc"])
-    assert "hp_metric" not in events.Tags()["scalars"]
-    assert "_hparams_/session_start_info" in events.summary_metadata
+    assert not {"hp_metric", "best/val_acc"} & set(events.Tags()["scalars"])  # single points are no curves
+    content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    columns = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert columns["best/val_acc"].number_value == pytest.approx(run.result["best"]["val_acc"])
+    assert columns["strategy"].string_value == strategy
+    assert f"strategy: {strategy}" in (run.folder / "hparams.yaml").read_text()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_train_and_validation_are_two_lines_of_one_chart(fitted, strategy):
+    run = fitted(strategy)
+    for chart, metric in (("accuracy", "acc"), ("loss", "loss")):
+        for stage in ("train", "val"):
+            events = EventAccumulator(str(run.folder / stage)).Reload().Scalars(chart)
+            assert [event.value for event in events] == pytest.approx(run.result["history"][f"{stage}/{metric}"])
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from hymtl.data import transforms
 from hymtl.data.balance import shares
-from hymtl.data.dataset import EpochSampler, PhotoDataset, mix
+from hymtl.data.dataset import EpochSampler, PhotoDataset, SameEpochSampler, mix
 from hymtl.data.loader import ThreadedLoader
 from hymtl.data.photos import PhotoFolder
 from hymtl.data.transforms import Augmentation
@@ -63,6 +63,7 @@ class PictureBatches:
             raise HymtlError(f"data.resize={resize} is less than the {preprocessing.size} pixels the network sees.")
         evaluation = transforms.evaluation(preprocessing, resize)
         training = transforms.training(preprocessing, augmentation, resize)
+        self.overfit = False  # the same batches, in the same order, each epoch
         self._transforms = {"train": training, "val": evaluation, "test": evaluation}
         self.workers = _auto_workers() if workers == "auto" else int(workers)
         self._budget = cache_gb * 1e9  # bytes of memory left for pictures
@@ -122,7 +123,8 @@ class PictureBatches:
         photos, training = self.photos.splits[split], split == "train"
         drawn = shares(photos) if training and self.balance else None
         views = self.views if training else None
-        return EpochSampler(len(photos), self.seed, shuffle=shuffle, views=views, shares=drawn)
+        kind = SameEpochSampler if self.overfit else EpochSampler
+        return kind(len(photos), self.seed, shuffle=shuffle, views=views, shares=drawn)
 
     def _collate(self, items: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
         pictures, labels = zip(*items, strict=True)

@@ -14,6 +14,9 @@ class PhotoDataModule(pl.LightningDataModule):
         self.pictures = pictures
         self.batches: Batches = pictures
 
+    def setup(self, stage: str) -> None:
+        self.pictures.overfit = self.trainer is not None and self.trainer.overfit_batches > 0
+
     def train_dataloader(self) -> DataLoader:
         return self.batches.loader("train", shuffle=True)
 

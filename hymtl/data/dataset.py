@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, SequentialSampler
 
 from hymtl.data.photos import Photo
 from hymtl.data.transforms import Transform
@@ -115,6 +115,13 @@ class EpochSampler(Sampler):
             return torch.randperm(self.size, generator=generator)
         shares = torch.tensor(self.shares, dtype=torch.float64)
         return torch.multinomial(shares, self.size, replacement=True, generator=generator)
+
+
+class SameEpochSampler(EpochSampler, SequentialSampler):  # type: ignore[misc]
+    """The first epoch again and again. Lightning, asked to overfit, leaves only its like as they are."""
+
+    def set_epoch(self, epoch: int) -> None:
+        pass
 
 
 def mix(*numbers: int) -> int:

@@ -66,7 +66,8 @@ class FixedFeatures(pl.Callback):
             return f"trainer.precision={trainer.precision}"
         if trainer.datamodule.pictures.balance:
             return "data.balance draws some photos several times an epoch, each time augmented anew"
-        if trainer.fast_dev_run or trainer.limit_train_batches != 1.0 or trainer.limit_val_batches != 1.0:
+        limited = trainer.limit_train_batches != 1.0 or trainer.limit_val_batches != 1.0
+        if trainer.fast_dev_run or trainer.overfit_batches or limited:
             return "only some batches are asked for"
         return None
 

@@ -3,6 +3,7 @@
 Accuracies are fractions, losses nats, sizes bytes, times seconds; epochs count from 0.
 """
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -247,7 +248,7 @@ def summary(result: Result, run_dir: str) -> str:
     by = "" if best.monitor == "val/acc" else f", best {best.monitor}"
     lines = [
         "",
-        f"{result.strategy}  seed {result.seed}  {result.dataset.name}  {result.backbone.name} "
+        f"{result.strategy}  seed {result.seed}  {_named(result.dataset)}  {_named(result.backbone)} "
         f"({result.backbone.weights})",
         f"  best val accuracy  {best.val_acc:.4f}  (epoch {best.epoch}{loss}{by})",
     ]
@@ -275,11 +276,11 @@ def summary(result: Result, run_dir: str) -> str:
         f"  checkpoint         {run_dir}/checkpoints/best.ckpt",
         f"  artifact           {run_dir}/artifact",
         f"  record             {run_dir}/{FILE}",
-        f"  curves             tensorboard --logdir {run_dir}",
     ]
+    if any(Path(run_dir).glob("events.out.tfevents.*")):
+        lines.append(f"  curves             tensorboard --logdir {run_dir}")
     if result.data_check and result.data_check.leaks and not result.data_check.dropped:
         lines.append(f"  !!! {len(result.data_check.leaks)} pictures stand on two sides of a split: accuracy flatters")
-    lines += [f"  !!! {source.fallback}" for source in (result.dataset, result.backbone) if source.fallback]
     return "\n".join(lines)
 
 
@@ -288,8 +289,17 @@ def _rarest(scores: Scores) -> str:
     return f"{name}: {round(rarest.recall * rarest.photos)} of {rarest.photos} recognized"
 
 
+def _named(source: Dataset | Backbone) -> str:
+    """Its name, marked where it stands in for what was asked for first: the first lines of the log say why."""
+    return f"{source.name} (!!! stand-in)" if source.fallback else source.name
+
+
+def _photos(count: int) -> str:
+    return f"{count} photo" if count == 1 else f"{count} photos"
+
+
 def _step(step: dict) -> str:
     return (
-        f"{step['from']} to {step['to']}: {len(step['lost'])} photos lost, {len(step['gained'])} gained; "
+        f"{step['from']} to {step['to']}: {_photos(len(step['lost']))} lost, {len(step['gained'])} gained; "
         f"feature cosine {step['feature_cosine']['mean']:.4f}, logits off by {step['logit_error']['mean']:.3f}"
     )

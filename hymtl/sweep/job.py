@@ -23,7 +23,10 @@ from hymtl.records.job import Job
 from hymtl.records.result import Result
 
 # What a run leaves before it has a checkpoint to resume from, or beside one that cannot be read.
-LEFTOVERS = ("events.out.tfevents.*", "checkpoints", "artifact", "pictures", predictions.FILE)
+LEFTOVERS = (
+    *("events.out.tfevents.*", "train", "val", "metrics.csv"),  # of loggers
+    *("checkpoints", "artifact", "pictures", predictions.FILE),
+)
 
 log = logging.getLogger(__name__)
 

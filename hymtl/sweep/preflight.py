@@ -19,9 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from hymtl.errors import HymtlError
 from hymtl.overrides import Overrides
+from hymtl.runtime import JOBS
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-JOBS = "HYMTL_SWEEP_JOBS"  # in the environment: of how many jobs a job is one
 
 
 def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:

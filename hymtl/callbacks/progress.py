@@ -1,0 +1,89 @@
+"""How far training is: epoch, loss, accuracy and time left; in a sweep, which job of how many."""
+
+import logging
+import sys
+import time
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+
+SHOWN = {"train/loss": "loss", "train/acc": "accuracy", "val/loss": "val loss", "val/acc": "val accuracy"}
+
+log = logging.getLogger(__name__)
+
+
+def progress(*, bar: bool, job: str = "") -> Callback:
+    """A bar on a terminal, where one is wanted; elsewhere a line an epoch. ``job`` is what a sweep calls this run."""
+    return Bar(job) if bar and sys.stderr.isatty() else Lines(job)
+
+
+class Lines(Callback):
+    """A line of the log for each epoch."""
+
+    def __init__(self, job: str = "") -> None:
+        self.job = job
+        self._left = _Left()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._left = _Left()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        shown = [f"{name} {value}" for name, value in _metrics(trainer).items()]
+        log.info("%s", ", ".join([_epoch(trainer, self.job), *shown, self._left.words(trainer)]))
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's bar of an epoch's batches, with names that people use."""
+
+    def __init__(self, job: str = "") -> None:
+        super().__init__(leave=False)
+        self.job = job
+        self._left = _Left()
+        self._said = ""
+
+    def init_validation_tqdm(self) -> Tqdm:
+        bar = super().init_validation_tqdm()
+        bar.leave = False
+        return bar
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self._left = _Left()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_epoch_start(trainer, pl_module)
+        self.train_progress_bar.set_description(", ".join(filter(None, (_epoch(trainer, self.job), self._said))))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        self._said = self._left.words(trainer)
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, int | str | float | dict]:
+        return dict(_metrics(trainer))
+
+
+class _Left:
+    """Time left, by the epochs that this process has seen."""
+
+    def __init__(self) -> None:
+        self._started, self._epochs = time.monotonic(), 0
+
+    def words(self, trainer: pl.Trainer) -> str:
+        self._epochs += 1
+        remaining = (trainer.max_epochs or 0) - trainer.current_epoch - 1
+        seconds = (time.monotonic() - self._started) / self._epochs * max(0, remaining)
+        if seconds < 100:
+            return f"{seconds:.0f} s left"
+        return f"{seconds / 60:.0f} min left" if seconds < 6000 else f"{seconds / 3600:.1f} h left"
+
+
+def _epoch(trainer: pl.Trainer, job: str) -> str:
+    """Counted from 0, as in every record."""
+    epoch = f"epoch {trainer.current_epoch} (the last is {(trainer.max_epochs or 1) - 1})"
+    return f"{job}, {epoch}" if job else epoch
+
+
+def _metrics(trainer: pl.Trainer) -> dict[str, str]:
+    found = trainer.callback_metrics
+    return {words: f"{found[name].item():.3f}" for name, words in SHOWN.items() if name in found}

@@ -1,0 +1,105 @@
+"""Loggers, debugging presets and progress: what is told, to whom, and that it decides nothing."""
+
+import csv
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from hymtl import experiment
+from hymtl.errors import HymtlError
+from hymtl.overrides import Overrides
+
+ROOT = Path(__file__).parents[1]
+SMALL = [
+    "strategy=scratch", "backbone=garment_cnn", "data=folder", "data.resize=28", "epochs=2", "data.workers=0",
+    "trainer.accelerator=cpu", "~callbacks.pictures",
+]  # fmt: skip
+
+
+@pytest.fixture
+def run(config, pictures, tmp_path, monkeypatch):
+    """A small run with some overrides: its result, and its folder."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+
+    def ran(*words, folder="run"):
+        with Overrides(ROOT / "conf") as overrides:
+            words = [overrides.for_hydra(word) for word in words]
+        cfg = config(*SMALL, f"data.root={pictures}", *words)
+        cfg.run_dir = str(tmp_path / folder)
+        return experiment.run(cfg), tmp_path / folder
+
+    return ran
+
+
+def repeatable(folder):
+    result = json.loads((folder / "result.json").read_text())
+    del result["seconds"]
+    return result
+
+
+def test_the_result_is_the_same_whoever_is_told(run):
+    _, usual = run(folder="usual")
+    for words in (["logger=csv"], ["logger=null"], ["~logger"]):
+        _, other = run(*words, folder="-".join(words))
+        assert repeatable(other) == repeatable(usual), words
+        assert not list(other.glob("events.*"))
+    with (other.parent / "logger=csv" / "metrics.csv").open() as file:
+        assert {"val/acc", "train/loss", "lr"} <= set(next(csv.reader(file)))
+
+
+@pytest.mark.parametrize("logger", ["wandb", "mlflow"])
+def test_wandb_and_mlflow_are_told_offline(run, logger, tmp_path):
+    pytest.importorskip(logger)
+    words = [f"logger.tracking_uri=sqlite:///{tmp_path}/mlflow.db"] if logger == "mlflow" else []
+    _, folder = run(f"logger={logger}", *words, folder=logger)
+    _, usual = run(folder="usual")
+    assert repeatable(folder) == repeatable(usual)
+    if logger == "wandb":
+        assert list(folder.glob("wandb/offline-run-*"))
+    else:
+        with sqlite3.connect(tmp_path / "mlflow.db") as database:
+            assert ("val/acc",) in set(database.execute("select key from metrics"))
+
+
+def test_several_loggers_at_once(run):
+    _, folder = run("logger=many", "~logger.wandb", "~logger.mlflow")
+    assert (folder / "metrics.csv").is_file()
+    assert EventAccumulator(str(folder)).Reload().Scalars("val/acc")
+
+
+def test_fast_dev_run_ends_in_words(run, caplog):
+    caplog.set_level("INFO")
+    made, folder = run("+trainer.fast_dev_run=true")
+    assert made is None and not (folder / "result.json").exists()
+    assert "fast_dev_run: training and validation work" in caplog.text
+
+
+def test_overfitting_learns_ten_pictures_by_heart(run):
+    made, _ = run("debug=overfit", "epochs=60", "optim.lr=0.03", "scheduler=null")
+    assert made.history["train/acc"][-1] == 1.0
+
+
+def test_one_batch_goes_from_data_to_artifact(run):
+    made, folder = run("debug=one_batch")
+    assert made.epochs == 2 and (folder / "artifact" / "artifact.json").is_file()  # epochs=2 wins
+
+
+def test_lightnings_callbacks_come_by_a_line_of_override(run):
+    _, folder = run("callbacks=[default,lr_monitor]")
+    assert any(tag.startswith("lr-") for tag in EventAccumulator(str(folder)).Reload().Tags()["scalars"])
+
+
+def test_a_callback_that_cannot_be_made_is_named(run):
+    with pytest.raises(HymtlError, match="callbacks: pytorch_lightning.callbacks.Nothing"):
+        run("+callbacks.mine._target_=pytorch_lightning.callbacks.Nothing")
+
+
+def test_the_log_has_class_counts_and_a_line_an_epoch(run, caplog):
+    caplog.set_level("INFO")
+    run()
+    assert "classes   ants (12), bees (12)" in caplog.text
+    assert "epoch 1 (the last is 1), loss" in caplog.text and "s left" in caplog.text
