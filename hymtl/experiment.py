@@ -44,7 +44,7 @@ from hymtl.strategy import Strategy
 # The settings of data that say who trains, validates and tests.
 SPLIT = ("folds", "fold", "val_fraction", "test_fraction", "split_seed", "group")
 # Settings of data that are no business of the loaders.
-NOT_LOADED = ("source", "root", "features_gb", "on_bad", "leaks", "resize", "resize_at_224", *SPLIT)
+NOT_LOADED = ("source", "root", "features_gb", "on_bad", "leaks", "resize", "resize_at_224", "mixing", *SPLIT)
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +121,8 @@ def build(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, weights: Pre
         resize=resize,
         sources={"dataset": photos.record, "backbone": weights.record},
         class_weights=class_weights(photos.splits["train"], len(photos.classes)) if cfg.loss.class_weights else None,
+        mixing=cfg.data.get("mixing"),
+        seed=cfg.seed,
         network=network,
         pretrained=weights,
     )

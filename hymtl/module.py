@@ -12,6 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from hymtl import backbones, metrics, strategies
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.deploy.convert import Deployed
+from hymtl.mixing import mix
 from hymtl.network import Activations, Classifier
 from hymtl.strategy import Strategy
 
@@ -29,9 +30,12 @@ class TransferModule(pl.LightningModule):
         strategy: the run's, or, from a checkpoint, ``{"name": ..., option: value}``, as ``Strategy.spec()`` gives.
         classes: class names, in the order of the labels.
         optim: an optimizer for ``hydra.utils.instantiate``: ``{"_target_": ..., "_partial_": True, ...}``.
-        scheduler: the same for a learning-rate scheduler, stepped once an epoch; None for a constant rate.
+        scheduler: the same for a learning-rate scheduler, stepped once an epoch, or, with ``interval: step``, after
+            each batch, when it gets ``total_steps`` too; None for a constant rate.
         resize: pixels of a picture's shorter side before the centre crop, for whoever predicts with it.
         sources: records of the dataset and the pretrained weights, carried along for whoever finds the file.
+        mixing: ``"mixup"`` or ``"cutmix"``, see :mod:`hymtl.mixing`; None: training pictures stay as they are.
+        seed: of what mixing draws.
         class_weights: what the training loss of each class is multiplied by; None: all count as they come.
         pretrained: the weights that ``network`` began with, to compare with when it is finished.
 
@@ -50,6 +54,8 @@ class TransferModule(pl.LightningModule):
         resize: int = 256,
         sources: Mapping | None = None,
         class_weights: list[float] | None = None,
+        mixing: str | None = None,
+        seed: int = 0,
         network: Classifier | None = None,
         pretrained: Pretrained | None = None,
     ) -> None:
@@ -74,6 +80,8 @@ class TransferModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         with self.strategy.training(self.network):
+            if self.hparams.mixing:
+                return self._mixed_step(batch, index)
             return self._step(batch, "train", self.loss_weights)
 
     def validation_step(self, batch: Batch, index: int) -> Tensor:
@@ -89,7 +97,18 @@ class TransferModule(pl.LightningModule):
     def _step(self, batch: Batch, stage: str, weights: Tensor | None = None) -> Tensor:
         inputs, labels = batch
         logits = self(inputs)
-        loss = F.cross_entropy(logits, labels) if weights is None else _weighted(logits, labels, weights)
+        return self._logged(logits, labels, _loss(logits, labels, weights), stage)
+
+    def _mixed_step(self, batch: Batch, index: int) -> Tensor:
+        """Accuracy is that of the class which each mixed picture has most of."""
+        pictures, labels = batch
+        assert isinstance(pictures, Tensor)  # kept features are not trained on then
+        mixed, others, share = mix(pictures, self.hparams.mixing, self.hparams.seed, self.current_epoch, index)
+        logits = self(mixed)
+        own, other = (_loss(logits, target, self.loss_weights) for target in (labels, labels[others]))
+        return self._logged(logits, labels, share * own + (1 - share) * other, "train")
+
+    def _logged(self, logits: Tensor, labels: Tensor, loss: Tensor, stage: str) -> Tensor:
         accuracy = self.accuracy[f"{stage}_acc"]
         accuracy(logits, labels)
         if stage == "val":
@@ -128,7 +147,16 @@ class TransferModule(pl.LightningModule):
         optimizer = instantiate(self.hparams.optim)(self.strategy.parameter_groups(self.network))
         if not self.hparams.scheduler:
             return {"optimizer": optimizer}
-        return {"optimizer": optimizer, "lr_scheduler": instantiate(self.hparams.scheduler)(optimizer)}
+        options = dict(self.hparams.scheduler)
+        interval = options.pop("interval", "epoch")
+        if interval == "epoch":
+            return {"optimizer": optimizer, "lr_scheduler": instantiate(options)(optimizer)}
+        scheduler = instantiate(options)(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval}}
+
+
+def _loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    return F.cross_entropy(logits, labels) if weights is None else _weighted(logits, labels, weights)
 
 
 def _weighted(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

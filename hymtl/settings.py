@@ -58,6 +58,7 @@ _RULES = {
     "data.group": ("null or a regular expression", lambda v: v is None or _is_expression(v)),
     "data.on_bad": ("error or skip", lambda v: v in ("error", "skip")),
     "data.leaks": ("null or drop", lambda v: v in (None, "drop")),
+    "data.mixing": ("mixup, cutmix or null", lambda v: v in (None, "mixup", "cutmix")),
     "data.test_fraction": ("a number from 0 to below 1", lambda v: isinstance(v, int | float) and 0 <= v < 1),
     "data.cache_gb": ("a number of gigabytes", lambda v: isinstance(v, int | float) and v >= 0),
     "optim.lr": ("a number of at least 0", lambda v: v is None or (isinstance(v, int | float) and v >= 0)),
@@ -178,6 +179,8 @@ def check_optimizer(cfg: DictConfig) -> None:
     try:
         optimizer = instantiate(cfg.optim)([nn.Parameter(zeros(1))])
         if cfg.get("scheduler"):
-            instantiate(cfg.scheduler)(optimizer)
+            options = dict(cfg.scheduler)
+            steps = {"total_steps": 10} if options.pop("interval", "epoch") == "step" else {}
+            instantiate(options)(optimizer, **steps)
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise HymtlError(f"optim or scheduler: {error}. See conf/optim/ and conf/scheduler/.") from error

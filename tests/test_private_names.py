@@ -37,6 +37,8 @@ NAMES = {
     "omegaconf:DictConfig._is_interpolation": "A reference to a section would be listed as settings of its own.",
     "omegaconf:AnyNode._value": "A setting could not be looked at without resolving it.",
     "timm.models._hub:download_cached_file": "Weights of timm that are on no hub could not be downloaded.",
+    "torch.utils.tensorboard:SummaryWriter._get_file_writer": "TensorBoard's HPARAMS page would have no row.",
+    "torch:_standard_gamma": "mixup and CutMix could not draw their shares from a generator of their own.",
     "argparse:_SubParsersAction": "Nothing breaks but an annotation: argparse names its sub-commands in no other way.",
 }
 

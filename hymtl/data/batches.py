@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from hymtl.data import transforms
 from hymtl.data.balance import shares
 from hymtl.data.dataset import EpochSampler, PhotoDataset, SameEpochSampler, mix
+from hymtl.data.distortions import Distortion
 from hymtl.data.loader import ThreadedLoader
 from hymtl.data.photos import PhotoFolder
 from hymtl.data.transforms import Augmentation
@@ -34,7 +35,7 @@ class Batches(Protocol):
 class PictureBatches:
     """Batches of pictures, normalized float32 (N, C, size, size), and the settings that say how they are made.
 
-    ``batch_size`` is per device. ``augmentation`` and ``resize`` are explained in :mod:`hymtl.data.transforms`.
+    ``batch_size`` is per device. :mod:`hymtl.data.transforms` explains ``augmentation``, ``distortion`` and ``resize``.
     With ``balance`` training draws each class as often as any other, see :mod:`hymtl.data.balance`.
     ``workers`` is a number of processes or ``"auto"``; without any, threads prepare the batches. ``views`` is the
     number of augmented views of a photo that epochs cycle through, None for a new one each epoch. Pictures, as far as
@@ -49,6 +50,7 @@ class PictureBatches:
         *,
         batch_size: int = 4,
         augmentation: Augmentation = "random_resized_crop",
+        distortion: Distortion | None = None,
         resize: int = 256,
         balance: bool = False,
         workers: int | str = "auto",
@@ -57,12 +59,13 @@ class PictureBatches:
         seed: int = 0,
     ) -> None:
         self.photos, self.preprocessing, self.batch_size, self.seed = photos, preprocessing, batch_size, seed
-        self.augmentation, self.resize, self.views, self.cache_gb = augmentation, resize, views, cache_gb
+        self.augmentation, self.distortion, self.resize = augmentation, distortion, resize
+        self.views, self.cache_gb = views, cache_gb
         self.balance = balance
         if resize < preprocessing.size:
             raise HymtlError(f"data.resize={resize} is less than the {preprocessing.size} pixels the network sees.")
         evaluation = transforms.evaluation(preprocessing, resize)
-        training = transforms.training(preprocessing, augmentation, resize)
+        training = transforms.training(preprocessing, augmentation, resize, distortion)
         self.overfit = False  # the same batches, in the same order, each epoch
         self._transforms = {"train": training, "val": evaluation, "test": evaluation}
         self.workers = _auto_workers() if workers == "auto" else int(workers)

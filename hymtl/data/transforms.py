@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
+from hymtl.data.distortions import DISTORTIONS, Distortion
 from hymtl.errors import HymtlError, check_choice
 from hymtl.preprocessing import Preprocessing
 
@@ -33,13 +34,31 @@ class Transform:
     augment: Callable[[Tensor, Generator], Tensor] | None = None
 
 
-def training(preprocessing: Preprocessing, augmentation: str, resize: int) -> Transform:
+def training(preprocessing: Preprocessing, augmentation: str, resize: int, distortion: str | None = None) -> Transform:
     """Different each time.
 
     ``random_resized_crop`` is the transfer learning tutorial's (a crop of 8 to 100 % of the area,
     scaled to size, flipped half the time); ``random_crop`` the quantized tutorial's (shorter side scaled to
-    ``resize``, a crop of size, flipped half the time); ``none`` is :func:`evaluation`.
+    ``resize``, a crop of size, flipped half the time); ``none`` is :func:`evaluation`. ``distortion``, one of
+    :mod:`hymtl.data.distortions`, comes after it.
     """
+    cropped = _cropped(preprocessing, augmentation, resize)
+    if distortion is None:
+        return cropped
+    check_choice("data.distortion", distortion, get_args(Distortion))
+    return Transform(cropped.once, partial(_then, cropped.augment, DISTORTIONS[distortion]))
+
+
+def _then(
+    first: Callable[[Tensor, Generator], Tensor] | None,
+    second: Callable[[Tensor, Generator], Tensor],
+    picture: Tensor,
+    generator: Generator,
+) -> Tensor:
+    return second(picture if first is None else first(picture, generator), generator)
+
+
+def _cropped(preprocessing: Preprocessing, augmentation: str, resize: int) -> Transform:
     check_choice("data.augmentation", augmentation, get_args(Augmentation))
     colour, size = to_colours(preprocessing), preprocessing.size
     if augmentation == "none":

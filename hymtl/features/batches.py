@@ -139,7 +139,7 @@ class FeatureBatches:
             "dataset": [data.photos.name, data.photos.classes],
             "preprocessing": data.preprocessing.as_dict(),
             "resize": data.resize,
-            "augmentation": [data.augmentation, data.seed, view] if data.augments(split) else None,
+            "augmentation": [data.augmentation, data.distortion, data.seed, view] if data.augments(split) else None,
             "versions": [torch.__version__, torchvision.__version__, PIL.__version__],
             "bf16": self.bf16,
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,

@@ -29,7 +29,7 @@ class FixedFeatures(pl.Callback):
         backbone = pl_module.strategy.fixed_backbone(pl_module.network)
         if backbone is None:
             return
-        obstacle = self._obstacle(trainer)
+        obstacle = self._obstacle(trainer, pl_module)
         if obstacle is None:  # only now, as it reads all weights for their digest
             features = FeatureBatches(
                 backbone,
@@ -59,13 +59,15 @@ class FixedFeatures(pl.Callback):
         trainer.datamodule.batches = trainer.datamodule.pictures
         self._features = None
 
-    def _obstacle(self, trainer: pl.Trainer) -> str | None:
+    def _obstacle(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> str | None:
         if trainer.world_size > 1:
             return "several processes each have their own share of the photos"
         if trainer.precision not in ("32-true", "bf16-mixed"):
             return f"trainer.precision={trainer.precision}"
         if trainer.datamodule.pictures.balance:
             return "data.balance draws some photos several times an epoch, each time augmented anew"
+        if pl_module.hparams.get("mixing"):
+            return "data.mixing mixes pictures"
         limited = trainer.limit_train_batches != 1.0 or trainer.limit_val_batches != 1.0
         if trainer.fast_dev_run or trainer.overfit_batches or limited:
             return "only some batches are asked for"
