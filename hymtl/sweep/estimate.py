@@ -18,7 +18,8 @@ COPIES = 2  # of the weights in a checkpoint: themselves, and the optimizer's mo
 def words(configs: Sequence[DictConfig], folder: Path, seconds: float) -> str:
     """Jobs, which took so many ``seconds`` to check, and, as far as earlier runs tell, hours and disk."""
     done = sum(1 for file in folder.glob("*/" + result.FILE))
-    jobs = f"{len(configs)} jobs, their settings checked in {seconds:.1f} s"
+    count = "1 job, its" if len(configs) == 1 else f"{len(configs)} jobs, their"
+    jobs = f"{count} settings checked in {seconds:.1f} s"
     parts = [jobs + (f", {done} finished earlier" if done else "")]
     earlier = list(_earlier(folder))
     if hours := _hours(configs, earlier):
