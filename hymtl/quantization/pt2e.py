@@ -334,7 +334,7 @@ def _restore_batch_norms(graph: GraphModule, literals: dict[str, tuple]) -> None
     for node in _batch_norms(graph):
         node.args = (*node.args[:_TRAINING], *literals[node.args[3].target])
         variance = node.args[4]
-        for user in variance.users:
+        for user in list(variance.users):
             if user.target is torch.ops.aten.add.Tensor:  # of sqrt(var + eps), which scales the weight
                 user.args = (variance, node.args[_EPS])
     graph.recompile()

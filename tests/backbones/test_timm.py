@@ -172,3 +172,14 @@ def test_weights_that_cannot_be_downloaded_are_an_error_with_remedies(monkeypatc
     monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
     with pytest.raises(HymtlError, match="ImageNet weights of timm/test_vit.*no connection.*backbone.weights=null"):
         pretrained.find("timm/test_vit", "imagenet")
+
+
+@pytest.mark.parametrize("model", ["test_resnet", "test_efficientnet"])
+def test_qat_by_pt2e_trains_networks_that_begin_with_scales_of_0_or_share_a_variance(model):
+    pytest.importorskip("torchao", reason='needs torchao: pip install -e ".[pt2e]"')
+    from hymtl.quantization import pt2e
+
+    backbone = backbones.get(f"timm/{model}")
+    prepared = pt2e.prepare_qat(backbone.build(), "reference", False, picture=backbone.preprocessing.picture)
+    with pt2e.observing(prepared):
+        assert prepared(torch.randn(2, *backbone.preprocessing.picture)).isfinite().all()
