@@ -19,7 +19,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
-from hymtl import fingerprint, recording, settings, strategies
+from hymtl import fingerprint, processes, recording, settings, strategies
 from hymtl.backbones import pretrained
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.callbacks.best_checkpoint import BestCheckpoint, mode
@@ -62,13 +62,16 @@ class Experiment:
 def run(cfg: DictConfig) -> result.Result | None:
     """Run the experiment that ``cfg`` (``conf/config.yaml``) describes and return its result record.
 
-    Of several processes (``trainer.devices=2``) the first returns the record, the others None.
+    Several processes (``trainer.devices=2``) are started here, see :mod:`hymtl.processes`: in these themselves the
+    first returns the record, the others None.
 
     Everything goes to ``cfg.run_dir``: checkpoints, TensorBoard events, the artifact and ``result.json``.
 
     Raises:
         HymtlError: if a setting, the data or the weights are not what they should be.
     """
+    if processes.wanted(cfg):
+        return processes.run(cfg)
     if (Path(cfg.run_dir) / result.FILE).exists():
         log.warning("!!! %s holds a result already, which this run will replace", cfg.run_dir)
     built = prepare(cfg)
@@ -233,6 +236,8 @@ def _trainer(cfg: DictConfig, strategy: Strategy, history: History) -> pl.Traine
             logger=loggers,
             callbacks=needed + chosen,
             enable_progress_bar=bar,
+            use_distributed_sampler=False,  # which would count photos twice, see PhotoDataModule
+            **processes.trainer_arguments(phased=strategy.phased),
         )
     except InstantiationException as error:
         reason = str(error.__cause__ or error).splitlines()[0]

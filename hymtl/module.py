@@ -1,5 +1,6 @@
 """The LightningModule: steps, metrics, optimizer. It knows no strategy by name."""
 
+import math
 from collections.abc import Mapping
 
 import pytorch_lightning as pl
@@ -7,6 +8,7 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from hymtl import backbones, metrics, strategies
@@ -16,6 +18,7 @@ from hymtl.mixing import mix
 from hymtl.network import Activations, Classifier
 from hymtl.strategy import Strategy
 
+STAGES = ("train", "val", "test")
 Batch = tuple[Tensor | Activations, Tensor]  # and labels
 
 
@@ -68,8 +71,11 @@ class TransferModule(pl.LightningModule):
         self.network: Classifier = network or self.strategy.build(backbones.get(backbone), len(classes))
         self.accuracy = nn.ModuleDict(
             # "train" is a method of modules, so the key says more than that.
-            {f"{stage}_acc": MulticlassAccuracy(len(classes), average="micro") for stage in ("train", "val", "test")}
+            {f"{stage}_acc": MulticlassAccuracy(len(classes), average="micro") for stage in STAGES}
         )
+        # Lightning's own mean over processes divides by a whole number of photos, rounded: of 11, half is 5.
+        # Instead of a loss that is no number, such a one: it is to be seen. ("disable" would leave out the weights.)
+        self.loss = nn.ModuleDict({f"{stage}_loss": MeanMetric(nan_strategy=math.nan) for stage in STAGES})
         self.confusion = MulticlassConfusionMatrix(len(classes))
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("loss_weights", weights, persistent=False)
@@ -114,20 +120,26 @@ class TransferModule(pl.LightningModule):
         if stage == "val":
             self.confusion.update(logits, labels)
         # Weighted by batch size: the last batch is smaller, and a mean is a mean over photos.
+        mean_loss = self.loss[f"{stage}_loss"]
+        mean_loss.update(loss.detach(), len(labels))
         shown = {"on_step": False, "on_epoch": True, "prog_bar": stage != "test", "batch_size": len(labels)}
-        self.log(f"{stage}/loss", loss, sync_dist=True, **shown)
+        self.log(f"{stage}/loss", mean_loss, **shown)
         self.log(f"{stage}/acc", accuracy, **shown)
         return loss
+
+    def setup(self, stage: str) -> None:
+        if self.trainer.world_size > 1:
+            self.strategy.share(self.network)
 
     def on_train_epoch_start(self) -> None:
         self.strategy.start_epoch(self.network, self.current_epoch)
         for name, moves in self.strategy.moving(self.current_epoch).items():
-            self.log(name, float(moves), on_step=False, on_epoch=True)
+            self.log(name, float(moves), on_step=False, on_epoch=True, sync_dist=True)
         # Now, as at the epoch's end the scheduler has already set the next one's.
         first, *others = self.optimizers().param_groups
-        self.log("lr", first["lr"], on_step=False, on_epoch=True)
+        self.log("lr", first["lr"], on_step=False, on_epoch=True, sync_dist=True)
         for group in others:
-            self.log(f"lr/{group['name']}", group["lr"], on_step=False, on_epoch=True)
+            self.log(f"lr/{group['name']}", group["lr"], on_step=False, on_epoch=True, sync_dist=True)
 
     def on_train_epoch_end(self) -> None:
         self._log_epoch()
@@ -135,13 +147,13 @@ class TransferModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         matrix = self.confusion.compute().cpu().numpy()
         self.confusion.reset()
-        self.log("val/balanced_acc", metrics.balanced_accuracy(matrix), prog_bar=False)
-        self.log("val/macro_f1", metrics.macro_f1(matrix), prog_bar=False)
+        self.log("val/balanced_acc", metrics.balanced_accuracy(matrix), prog_bar=False, sync_dist=True)
+        self.log("val/macro_f1", metrics.macro_f1(matrix), prog_bar=False, sync_dist=True)
         self._log_epoch()
 
     def _log_epoch(self) -> None:
         # Lightning takes a metric called "step" for the x axis of everything logged with it.
-        self.log("step", float(self.current_epoch))
+        self.log("step", float(self.current_epoch), sync_dist=True)
 
     def configure_optimizers(self) -> dict:
         optimizer = instantiate(self.hparams.optim)(self.strategy.parameter_groups(self.network))

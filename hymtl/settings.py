@@ -13,6 +13,8 @@ from hymtl.preprocessing import Preprocessing
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")  # of Lightning's, those that hymtl may run on
 GPU_DEVICES = ("nvidia[0-9]*", "kfd", "dxg")  # in Linux's /dev: NVIDIA's, AMD's, Windows' subsystem's
+DDP = ("ddp", "ddp_spawn")
+STRATEGIES = ("auto", *DDP)  # for several devices, of Lightning's
 SIZES = {"garment_cnn": 28}  # pixels that a backbone sees, where they are not the usual ones
 
 
@@ -84,6 +86,7 @@ def check(cfg: DictConfig) -> None:
     _check_fractions(cfg.data)
     _check_files(cfg)
     _check_size(cfg)
+    _check_devices(cfg.trainer)
     if cfg.loss.class_weights and cfg.data.balance:
         raise HymtlError(
             "loss.class_weights=auto and data.balance=true both make rare classes count more, together twice over: "
@@ -122,6 +125,44 @@ def _check_size(cfg: DictConfig) -> None:
         raise HymtlError(
             f"data.resize={cfg.data.resize} is less than the {size} pixels that {cfg.backbone.name} sees. "
             f"Give {size} or more."
+        )
+
+
+def devices(trainer: DictConfig) -> int | None:
+    """How many of ``trainer.devices``; None for all that there are, which takes torch to count.
+
+    Raises:
+        HymtlError: if it is no number of devices.
+    """
+    asked = trainer.get("devices", 1)
+    if asked in ("auto", -1, "-1"):
+        return None
+    if OmegaConf.is_list(asked):
+        count = len(asked)
+    elif "," in str(asked):
+        count = len(str(asked).strip("[], ").split(","))
+    else:
+        count = int(asked) if str(asked).isdigit() and asked is not True else 0
+    if count < 1:
+        raise HymtlError(f"trainer.devices={asked}: expected 'auto', a number of devices, or a list: '[0,1]'.")
+    return count
+
+
+def _check_devices(trainer: DictConfig) -> None:
+    check_choice("trainer.strategy", trainer.get("strategy", "auto"), STRATEGIES)
+    if (nodes := trainer.get("num_nodes", 1)) != 1:
+        raise HymtlError(
+            f"trainer.num_nodes={nodes}: a run takes the devices of one machine. Several machines run the jobs of a "
+            "sweep side by side: hydra/launcher=submitit_slurm or ray, see docs/scaling.md."
+        )
+    count = devices(trainer)
+    accelerator = trainer.get("accelerator", "auto")
+    if count and count > 1 and accelerator in ("mps", "tpu"):
+        raise HymtlError(f"trainer.devices={count}: trainer.accelerator={accelerator} runs in one process.")
+    if trainer.get("sync_batchnorm") and accelerator == "cpu":
+        raise HymtlError(
+            "trainer.sync_batchnorm=true: torch synchronizes batch norms on GPUs only. On the CPU leave it out, or "
+            "give strategy.batch_norm=eval, which keeps their statistics as pretrained."
         )
 
 

@@ -33,6 +33,7 @@ class Strategy:
     name: ClassVar[str]
     quantizes: ClassVar[bool] = False  # the deployed network is int8
     cpu_only: ClassVar[bool] = False  # already while it trains
+    phased: ClassVar[bool] = False  # what trains is not the same in all epochs
     # Augmented views of a photo that epochs cycle through; None: a new one each epoch. An option of some.
     views = cast(int | None, None)  # no annotation, which would make it an option of all
 
@@ -62,6 +63,9 @@ class Strategy:
 
     def start_epoch(self, network: Classifier, epoch: int) -> None:
         """Called before each training epoch (from 0), after a resume too."""
+
+    def share(self, network: Classifier) -> None:
+        """Called before several processes train copies of a network: what will ever train must show it by now."""
 
     def fixed_backbone(self, network: Classifier) -> nn.Module | None:
         """The backbone that fitting leaves as it is, or its first part that is; None where there is none.

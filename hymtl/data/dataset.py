@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,27 @@ class Key(NamedTuple):
     view: int
     number: int  # of the picture in its split
     time: int = 0
+
+
+T = TypeVar("T")
+
+
+class Part(NamedTuple):
+    """What of an epoch's pictures is for process ``rank`` of ``ranks``: one in turn, so parts differ by one at most.
+
+    With ``steps_of``, a number of pictures, every process has as many batches of that size: a last picture or two,
+    which would make one more batch for some processes only, are left out. Shuffled, they are others in each epoch.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+    steps_of: int | None = None
+
+    def of(self, pictures: Sequence[T]) -> Sequence[T]:
+        """Those of this process, in their order."""
+        left_out = len(pictures) % (self.ranks * self.steps_of) if self.steps_of else 0
+        end = len(pictures) - (left_out if left_out < self.ranks else 0)
+        return pictures[self.rank : end : self.ranks]
 
 
 class PhotoDataset(Dataset):
@@ -77,7 +98,8 @@ class EpochSampler(Sampler):
 
     Lightning calls ``set_epoch``. Every epoch is a view of its own, or, with ``views``, one of so many that come around
     again. With ``shares``, shuffling draws as many as there are, each as often as its share says, some repeatedly and
-    others not. Set ``chosen`` to the indices of some pictures to have these alone, in their order.
+    others not. Set ``chosen`` to the indices of some pictures to have these alone, in their order, and ``part`` to
+    have those of one process of several.
     """
 
     def __init__(
@@ -92,14 +114,19 @@ class EpochSampler(Sampler):
         self.size, self.seed, self.shuffle, self.views, self.shares = size, seed, shuffle, views, shares
         self.epoch = 0
         self.chosen: Sequence[int] = range(size)
+        self.part = Part()
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.chosen)
+        return len(self.part.of(range(len(self.chosen))))
 
     def __iter__(self) -> Iterator[Key]:
+        return iter(self.part.of(list(self._keys())))
+
+    def _keys(self) -> Iterator[Key]:
+        """Those of all processes."""
         order = self.chosen
         if self.shuffle:
             generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))

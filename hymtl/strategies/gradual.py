@@ -19,6 +19,7 @@ class Gradual(Strategy):
     """
 
     name = "gradual"
+    phased = True
     head_epochs: int = 3
     backbone_lr: float = 1e-4
 
@@ -32,6 +33,11 @@ class Gradual(Strategy):
         for parameter in network.backbone.parameters():
             parameter.requires_grad_(not frozen)
         network.hold_in_eval(["backbone"] if frozen else [])
+
+    def share(self, network: Classifier) -> None:
+        # DDP keeps alike what requires gradients when it begins: else each process would train a backbone of its own.
+        for parameter in network.parameters():
+            parameter.requires_grad_(True)
 
     def parameter_groups(self, network: Classifier) -> list[dict]:
         return [

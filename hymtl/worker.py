@@ -1,0 +1,53 @@
+"""One of a run's processes: ``python -m hymtl.worker``, as :mod:`hymtl.processes` starts it."""
+
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from hymtl import processes
+from hymtl.errors import HymtlError
+from hymtl.runtime import available_cores, quicker_imports
+
+
+def main() -> None:
+    """Exits with 1 where the run failed; an error that is meant to be read is left in the folder."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    folder, rank = Path(os.environ[processes.FOLDER]), int(os.environ[processes.RANK])
+    _configure_log(folder, rank)
+    with quicker_imports():
+        import torch
+
+        from hymtl import experiment
+
+    torch.set_num_threads(max(1, available_cores() // int(os.environ[processes.RANKS])))
+    cfg = OmegaConf.load(folder / processes.CONFIG)
+    assert isinstance(cfg, DictConfig)
+    try:
+        experiment.run(cfg)
+    except HymtlError as error:
+        processes.error_file(folder, rank).write_text(str(error))
+        sys.exit(1)
+
+
+def _configure_log(folder: Path, rank: int) -> None:
+    """The first process logs as the run does, the others errors alone: all would say the same."""
+    if rank:
+        logging.basicConfig(format=f"[%(levelname)s] process {rank}: %(message)s")
+        logging.root.handlers[0].setLevel(logging.ERROR)
+    elif (folder / processes.LOGGING).is_file():
+        from hydra.core.utils import configure_log
+
+        configure_log(OmegaConf.load(folder / processes.LOGGING))
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)  # returns when the other end is closed; not sys.stdin, whose lock would be held at the end
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
