@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from hymtl.cli import benchmark, check, compare, explain, export, predict
+from hymtl.cli import benchmark, check, compare, explain, export, predict, serve
 from hymtl.errors import HymtlError
 
 
@@ -12,7 +12,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one sub-command and return the exit code (0, 1 something was refused, 130 interrupted)."""
     parser = argparse.ArgumentParser(prog="hymtl", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (predict, check, export, benchmark, explain, compare):
+    for command in (predict, check, export, benchmark, explain, serve, compare):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     try:

@@ -5,6 +5,7 @@ an animation the first frame. How large a file, a picture and its memory may be 
 Nothing here needs torch.
 """
 
+import io
 import math
 import stat
 import threading
@@ -70,10 +71,28 @@ def read(file: Path, then: Callable[[Image.Image], T], *, enough: int = ENOUGH) 
         HymtlError: naming the file, if it is no picture, a broken one, of a kind that is not read, or absurdly large;
             also if ``then`` raises one.
     """
+    with _explained(file):
+        return _read(file, _size_on_disk(file), then, enough, MAX_PIXELS)
+
+
+def read_bytes(content: bytes, name: str, then: Callable[[Image.Image], T], *, max_pixels: int = MAX_PIXELS) -> T:
+    """The same of a file's content that never was on disk; errors call it ``name``."""
+    with _explained(Path(name)):
+        if not content:
+            raise HymtlError("it is empty.")
+        return _read(io.BytesIO(content), len(content), then, ENOUGH, max_pixels)
+
+
+def _read(source: Path | io.BytesIO, size: int, then: Callable[[Image.Image], T], enough: int, max_pixels: int) -> T:
+    with _opened(source, max_pixels) as image, _turn(_memory(image, size)):
+        return then(as_seen(image, enough))
+
+
+@contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """Whatever is wrong, as an error that names the file."""
     try:
-        size = _size_on_disk(file)
-        with _opened(file) as image, _turn(_memory(image, size)):
-            return then(as_seen(image, enough))
+        yield
     except HymtlError as error:
         raise HymtlError(f"{file} cannot be read as a picture: {error} Fix or remove it.") from error
     except UnidentifiedImageError as error:
@@ -121,14 +140,14 @@ def _size_on_disk(file: Path) -> int:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Image.Image]:
+def _opened(file: Path | io.BytesIO, max_pixels: int) -> Iterator[Image.Image]:
     """Opened, and its size checked; nothing is decoded yet."""
     with Image.open(file, formats=_readable()) as image:
         width, height = image.size
-        if width * height > MAX_PIXELS:
+        if width * height > max_pixels:
             raise HymtlError(
                 f"its {width} x {height} pixels are {width * height / 1e6:,.0f} million, and at most "
-                f"{MAX_PIXELS / 1e6:.0f} million are read."
+                f"{max_pixels / 1e6:.0f} million are read."
             )
         if max(width, height) > MAX_ELONGATION * min(width, height):
             raise HymtlError(f"it is {width} x {height} pixels, more than {MAX_ELONGATION} times as long as wide.")

@@ -115,7 +115,7 @@ class Predictor:
         files, threads = list(_files(paths)), torch.get_num_threads()
         size = max(1, min(BATCH, ceil(len(files) / threads)))  # few files make work for all threads too
         if files and self.int8 and not self._other:
-            self._call_once()
+            self.call_once()
         pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         try:
             waiting: deque[Future] = deque()
@@ -129,7 +129,7 @@ class Predictor:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)  # or threads that start later have one as well
 
-    def _call_once(self) -> None:
+    def call_once(self) -> None:
         """A blank picture: quantizer pt2e makes its kernels at the first call, which no two threads may do at once."""
         expected = self.artifact.preprocessing
         self.classify(torch.zeros(1, expected.channels, expected.size, expected.size, dtype=torch.uint8))

@@ -1,0 +1,83 @@
+"""`hymtl serve`: a local page that classifies pictures."""
+
+import argparse
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from hymtl.errors import HymtlError
+
+
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """Add the sub-command and its options."""
+    parser = commands.add_parser("serve", help="a local page, and JSON, that classify pictures")
+    parser.add_argument("run", type=Path, help="a run's folder, or the artifact in it")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen; by default only this machine is heard")
+    parser.add_argument("--port", type=int, default=8000, help="0: any that is free")
+    parser.add_argument("--runtime", default="auto", help="as of hymtl predict: auto, torch, onnxruntime or openvino")
+    parser.add_argument(
+        "--unsure",
+        type=float,
+        default=0.8,
+        metavar="CONFIDENCE",
+        help="what is below it is called unsure; 0.8 by default",
+    )
+    parser.set_defaults(function=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after either."""
+    try:
+        import uvicorn
+
+        from hymtl.serve import app
+    except ImportError as error:
+        raise HymtlError(
+            f'hymtl serve needs uvicorn and starlette: {error}. Install them: pip install "hymtl[serve]".'
+        ) from error
+    import torch
+
+    import hymtl
+
+    predictor = hymtl.load(options.run, runtime=options.runtime)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a picture a thread, as in `hymtl predict`
+    predictor.call_once()
+    application = app.make(predictor, _explainer(predictor), threads, options.unsure)
+    listening = _listen(options.host, options.port)
+    host, port = listening.getsockname()[:2]
+    print(f"http://{f'[{host}]' if ':' in host else host}:{port}  (Ctrl-C ends it)", flush=True)
+    server = uvicorn.Server(
+        uvicorn.Config(application, log_level="warning", limit_concurrency=200, server_header=False, ws="none")
+    )
+    # uvicorn finishes what it answers, and then raises the signal once more, for those who handle it: nothing is left.
+    before = {kind: signal.signal(kind, signal.SIG_IGN) for kind in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        server.run(sockets=[listening])
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(128)  # who connects from now on is answered
+    except (OSError, OverflowError) as error:
+        raise HymtlError(f"--host {host} --port {port}: cannot listen there: {error}. Try --port 0.") from error
+    return listening
+
+
+def _explainer(predictor):
+    from hymtl.deploy.explanation import Explainer
+
+    try:
+        return Explainer(predictor.artifact)
+    except HymtlError as error:
+        print(f"hymtl: pages come without an explanation. {error}", file=sys.stderr)
+        return None
