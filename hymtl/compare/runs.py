@@ -1,6 +1,7 @@
 """Run folders read back: the finished ones, and what became of the others."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,7 +169,17 @@ def _benchmark(file: Path) -> Benchmark:
 
 
 def _config(file: Path) -> dict[str, object]:
-    return dict(flat(yaml.load(file.read_text(), _LOADER)))
+    config = dict(flat(yaml.load(file.read_text(), _LOADER)))
+    return {name: _resolved(name, value, config) for name, value in config.items()}
+
+
+def _resolved(name: str, value: object, config: dict[str, object]) -> object:
+    """The value that ``${SETTING}``, or ``${.NEIGHBOUR}``, stands for; those of Hydra's own, and texts, as they are."""
+    found = re.fullmatch(r"\$\{(\.?)([\w.]+)\}", value) if isinstance(value, str) else None
+    if found is None:
+        return value
+    section = name.rpartition(".")[0] if found[1] else ""
+    return config.get(f"{section}.{found[2]}" if section else found[2], value)
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

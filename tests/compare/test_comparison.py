@@ -309,3 +309,17 @@ def test_the_command_goes_on_past_failures(tmp_path, capsys):
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
         f"comparison.{kind}" for kind in ("csv", "md", "html")
     }
+
+
+def test_a_setting_that_another_stands_for_is_shown_as_the_number_it_is(tmp_path):
+    import yaml
+
+    for name, resize in (("a", "${.resize_at_224}"), ("b", 300)):
+        folder = runs.write(tmp_path / name)
+        file = folder / ".hydra" / "config.yaml"
+        config = yaml.safe_load(file.read_text())
+        config["data"] |= {"resize": resize, "resize_at_224": 256}
+        config["epochs"], config["trainer"]["max_epochs"] = 3, "${epochs}"
+        file.write_text(yaml.safe_dump(config))
+    printed = comparison.compare([tmp_path])
+    assert "data.resize=256" in printed and "data.resize=300" in printed and "${" not in printed
