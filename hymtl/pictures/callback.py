@@ -63,14 +63,16 @@ class Pictures(pl.Callback):
         gallery = torch.tensor((shown_first + others)[: len(spread)])
         accuracy = f"{int((guesses == score.labels).sum())} of {len(score.labels)} validation photos right"
 
-        def shown(indices: Tensor, title: str) -> Figure:
+        def shown(indices: Tensor, title: str, *, named: bool = False) -> Figure:
+            chosen = indices.tolist()
+            files = {index: Path(data.photos.splits["val"][index].name).name for index in chosen} if named else {}
             return figures.predictions(
                 _photos(data, indices),
                 score.labels[indices],
                 probabilities[indices],
                 classes,
                 title,
-                [notes.get(index, "") for index in indices.tolist()],
+                ["\n".join(filter(None, (files.get(index), notes.get(index)))) for index in chosen],
             )
 
         pictures, labels = data.first_batch("train")
@@ -88,7 +90,7 @@ class Pictures(pl.Callback):
                 "a training batch, augmented",
             ),
             "predictions": shown(gallery, accuracy + (f"; {len(notes)} flipped by int8 first" if notes else "")),
-            "mistakes": shown(worst, f"the most confident of {len(wrong)} mistakes"),
+            "mistakes": shown(worst, f"the most confident of {len(wrong)} mistakes", named=True),
             "confusion": figures.confusion(matrix, classes, accuracy),
             "curves": figures.curves(_history(trainer), best_epoch, "train and validation"),
         }

@@ -2,16 +2,26 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
+from hymtl.pictures.fonts import families, legible
+
 DPI = 100
 RIGHT, WRONG = "#1a7f37", "#cf222e"
+INT8_WORDS = (
+    "lost: right before this step, wrong after it; gained: the other way round. cosine: how alike the features are "
+    "before and after, 1 is the same.\nsignal to quantization noise: how much stronger a layer's output is than the "
+    "error that int8 puts on it; every 20 dB is a factor of ten, so long bars are good."
+)
 TRAIN, VAL = "#9a6700", "#0969da"
 
 
@@ -26,18 +36,35 @@ def photo_grid(pictures: Tensor, captions: Sequence[str], colours: Sequence[str]
     """Square uint8 pictures (N, C, size, size) in rows of at most eight, each with a caption in its colour."""
     columns = min(8, max(1, len(pictures)))
     rows = max(1, math.ceil(len(pictures) / columns))
-    cell_width, cell_height, side, head = 190, 225, 176, 40  # pixels: of a cell, of a photo in it, of the title
-    width, height = columns * cell_width, rows * cell_height + head
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    figure.suptitle(title, y=1 - 10 / height, va="top")
+    side, line, head = 190, 17, 44  # pixels: of a photo, of a line of a caption, of the title
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    cell_width, cell_height = side + 16, side + line * lines + 20
+    width, height = max(400, columns * cell_width), rows * cell_height + head
+    figure = _figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    figure.suptitle(legible(title), y=1 - 12 / height, va="top")
     for index, (picture, caption, colour) in enumerate(zip(pictures, captions, colours, strict=True)):
         row, column = divmod(index, columns)
         # Pixel by pixel, without axes: two dozen axes would take longer to draw than all else that a run draws.
         left, bottom = column * cell_width + (cell_width - side) // 2, height - head - (row + 1) * cell_height
         figure.figimage(resize(picture.expand(3, -1, -1), [side, side]).permute(1, 2, 0).numpy(), left, bottom)
-        middle, above = left + side / 2, bottom + side + 8
-        figure.text(middle / width, above / height, caption, fontsize=8, color=colour, ha="center", va="bottom")
+        middle, above = left + side / 2, bottom + side + 6
+        shown = "\n".join(shortened(legible(words), 25) for words in caption.split("\n"))
+        figure.text(middle / width, above / height, shown, fontsize=9, color=colour, ha="center", va="bottom")
     return figure
+
+
+def shortened(text: str, most: int) -> str:
+    """``text`` with its middle left out where it is longer than ``most`` letters."""
+    if len(text) <= most:
+        return text
+    tail = most // 2
+    return f"{text[: most - tail - 1]}\u2026{text[-tail:]}"
+
+
+def _figure(**options: Any) -> Figure:
+    """A figure whose text finds letters of any script that the machine has."""
+    rcParams["font.family"] = families()
+    return Figure(**options)
 
 
 def predictions(
@@ -59,25 +86,27 @@ def predictions(
 
 def confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
     """Counts (classes, classes), rows the true class, columns the predicted one; of many, mistakes in red."""
-    many = len(classes) > 20
-    side = max(3.6, (0.17 if many else 0.55) * len(classes) + 2)
-    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    count, many = len(classes), len(classes) > 20
+    names = [shortened(legible(name), 32) for name in classes]
+    longest = max(map(len, names), default=0)
+    side = max(2.6, (0.17 if many else 0.5) * count) + (0.055 if many else 0.085) * longest * (2 if many else 1) + 0.6
+    figure = _figure(figsize=(max(side + 1.2, 0.1 * len(title) + 0.5), side + 0.5), layout="constrained")
+    figure.suptitle(legible(title))  # over all of it, as a matrix of few classes is narrower than its title
     axes = figure.subplots()
-    image = axes.imshow(matrix, cmap="Blues", vmin=0)
-    axes.set(title=title, xlabel="predicted", ylabel="true")
-    axes.set_xticks(range(len(classes)), classes)
-    axes.set_yticks(range(len(classes)), classes)
+    image = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=max(1, int(matrix.max())))
+    axes.set(xlabel="predicted", ylabel="true")
+    upright = count <= 3 and longest <= 10
+    axes.set_xticks(range(count), names, rotation=0 if upright else 90)
+    axes.set_yticks(range(count), names)
     if many:
-        _ruled(axes, len(classes))
-    elif len(classes) > 3:
-        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+        _ruled(axes, count)
     for row, column in np.argwhere(np.asarray(matrix) > (0 if many else -1)).tolist():
-        count = int(matrix[row, column])
-        colour = "white" if count > matrix.max() / 2 else "black"
+        photos = int(matrix[row, column])
+        colour = "white" if photos > matrix.max() / 2 else "black"
         if many and row != column:
             colour = WRONG
-        axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=6 if many else None)
-    figure.colorbar(image, label="photos", shrink=0.8)
+        axes.text(column, row, str(photos), ha="center", va="center", color=colour, fontsize=6 if many else None)
+    figure.colorbar(image, label="photos", shrink=0.8, ticks=MaxNLocator(integer=True, min_n_ticks=1))
     return figure
 
 
@@ -94,8 +123,9 @@ def _ruled(axes: Axes, classes: int) -> None:
 
 def int8_cost(cost: dict, sizes: dict, title: str) -> Figure:
     """What int8 cost: the record of :func:`hymtl.deploy.fidelity.cost` with its worst layers; sizes in bytes."""
-    figure = Figure(figsize=(12, 3.9), layout="constrained")
-    figure.suptitle(title)
+    figure = _figure(figsize=(12, 4.6), layout="constrained")
+    figure.suptitle(legible(title))
+    figure.supxlabel(INT8_WORDS, fontsize=8, color="#57606a")
     accuracy, layers, size = figure.subplots(1, 3, width_ratios=(5, 6, 2))
     names = list(cost["val_acc"])
     values = [cost["val_acc"][name] for name in names]
@@ -104,9 +134,9 @@ def int8_cost(cost: dict, sizes: dict, title: str) -> Figure:
         accuracy.annotate(f"{value:.3f}", (x, value), (0, 9), textcoords="offset points", ha="center")
     for x, step in enumerate(cost["steps"]):
         text = f"{len(step['lost'])} lost\n{len(step['gained'])} gained\ncosine {step['feature_cosine']['mean']:.4f}"
-        accuracy.annotate(text, (x + 0.5, 0.04), xycoords=("data", "axes fraction"), ha="center", fontsize=8)
+        accuracy.annotate(text, (x + 0.5, 0.06), xycoords=("data", "axes fraction"), ha="center", fontsize=8)
     accuracy.set(ylabel="validation accuracy", xlim=(-0.4, len(names) - 0.6))
-    accuracy.set_ylim(min(values) - 0.06, max(values) + 0.02)
+    accuracy.set_ylim(0, 1.1)  # the same in every run's picture, to be compared
     accuracy.set_xticks(range(len(names)), [name.replace("_", "-") for name in names])
     worst = cost["worst_layers"][::-1]
     layers.barh(
@@ -115,7 +145,7 @@ def int8_cost(cost: dict, sizes: dict, title: str) -> Figure:
     layers.tick_params(axis="y", labelsize=8)
     if not worst:  # graphs (PT2E) have no layers by name
         layers.text(0.5, 0.5, "layers not compared", ha="center", transform=layers.transAxes)
-    layers.set(title="the noisiest layers", xlabel="signal to quantization noise, dB")
+    layers.set(title="the noisiest layers", xlabel="signal to quantization noise, dB", xlim=(0, 60))
     size.bar(["float", "int8"], [sizes["float"] / 1e6, sizes["int8"] / 1e6], color=["#8c959f", VAL])
     size.set(title=f"{sizes['int8'] / sizes['float']:.0%} of the size", ylabel="MB")
     return figure
@@ -123,14 +153,17 @@ def int8_cost(cost: dict, sizes: dict, title: str) -> Figure:
 
 def curves(history: Mapping[str, Sequence[float | None]], best_epoch: int, title: str) -> Figure:
     """Loss and accuracy of train and val over the epochs, whose numbers ``history`` has under ``"epoch"``."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    figure.suptitle(title)
+    figure = _figure(figsize=(9, 3.6), layout="constrained")
+    figure.suptitle(legible(title))
+    epochs = [epoch for epoch in history["epoch"] if epoch is not None]
     for axes, metric, label in zip(figure.subplots(1, 2), ("loss", "acc"), ("cross entropy", "accuracy"), strict=True):
         for stage, colour in (("train", TRAIN), ("val", VAL)):
             axes.plot(history["epoch"], history[f"{stage}/{metric}"], color=colour, marker=".", label=stage)
         axes.axvline(best_epoch, color="#8c959f", linestyle=":", label="best epoch")
         axes.set(xlabel="epoch", ylabel=label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        if epochs:
+            axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend()
     return figure

@@ -1,6 +1,7 @@
 """Three classes through every strategy, and the pictures that a run leaves."""
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from hymtl import experiment, strategies
 from hymtl.deploy import artifact
-from hymtl.pictures import figures
+from hymtl.pictures import figures, fonts
 
 PICTURES = {"batch", "predictions", "mistakes", "confusion", "curves"}
 
@@ -91,3 +92,38 @@ def test_no_mistakes_is_a_picture_too():
         torch.empty(0, 3, 1, 1), torch.empty(0).long(), torch.empty(0, 2), ["a", "b"], "none", []
     )
     assert captions(figure) == []
+
+
+@pytest.mark.parametrize("count", [1, 3, 37, 100])
+def test_long_names_of_few_and_many_classes_do_not_overlap(count):
+    """Every name lies beside or below the others', and the title within the figure and clear of the colour bar."""
+    names = [f"a class name of thirty letters {index}" for index in range(count)]
+    figure = figures.confusion(torch.eye(count, dtype=torch.int64) * 9, names, "143 of 153 validation photos right")
+    figures.pixels(figure)
+    matrix, bar = figure.axes
+    down = [label.get_window_extent() for label in matrix.get_yticklabels()]
+    across = [label.get_window_extent() for label in matrix.get_xticklabels()[:count]]
+    assert all(one.y1 >= other.y1 and one.y0 >= other.y1 - 1 for one, other in pairwise(down))
+    assert all(one.x1 <= other.x0 + 1 for one, other in pairwise(across))
+    title = figure._suptitle.get_window_extent()
+    assert title.x0 >= 0 and title.x1 <= figure.bbox.width and not title.overlaps(bar.get_window_extent())
+
+
+def test_letters_that_no_font_has_are_words_and_no_boxes(recwarn):
+    shown = fonts.legible("개미 🐜 ant")
+    assert shown.endswith("[ant] ant") and shown.startswith(("개미", "gaemi"))
+    figures.pixels(figures.confusion(torch.eye(2).long(), ["개미 🐜", "꿀벌 🐝"], "蚁"))
+    assert not [warning for warning in recwarn if "missing from" in str(warning.message)]
+
+
+def test_a_curve_of_one_epoch_has_one_whole_number_below_it():
+    history = {name: [0.5] for name in ("train/loss", "val/loss", "train/acc", "val/acc")} | {"epoch": [0]}
+    figure = figures.curves(history, 0, "title")
+    figures.pixels(figure)
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [0]
+
+
+def test_a_long_name_keeps_its_beginning_and_end():
+    assert figures.shortened("IMG_20260101_123456_cover.jpg", 15) == "IMG_202\u2026ver.jpg"

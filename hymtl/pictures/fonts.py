@@ -1,0 +1,60 @@
+"""Fonts for names in any script: those of this machine that have the letters, and words for what none of them has."""
+
+import importlib.util
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+from matplotlib import font_manager
+
+# Beside matplotlib's own, which has Latin, Greek and Cyrillic letters; found on Linux, Windows, macOS or installed with
+# pip (koreanize-matplotlib). Colour fonts are none that matplotlib can draw.
+WANTED = (
+    "Noto Sans CJK KR", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans KR", "NanumGothic", "Malgun Gothic",
+    "Apple SD Gothic Neo", "Arial Unicode MS", "Microsoft YaHei", "Yu Gothic", "Hiragino Sans", "WenQuanYi Zen Hei",
+    "IPAexGothic", "Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Thai", "Noto Emoji", "Segoe UI Symbol",
+    "Symbola",
+)  # fmt: skip
+
+
+@cache
+def families() -> list[str]:
+    """matplotlib's own font, then those of ``WANTED`` that this machine has, each for what those before it lack."""
+    _add_pip_fonts()
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in WANTED if name in installed)]
+
+
+def _add_pip_fonts() -> None:
+    """Those of the package koreanize-matplotlib, which is not imported, as it would make its font the default."""
+    spec = importlib.util.find_spec("koreanize_matplotlib")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for file in Path(folder).glob("fonts/*.ttf"):
+            font_manager.fontManager.addfont(file)
+
+
+@cache
+def legible(text: str) -> str:
+    """``text`` with a word in place of each letter that would be an empty box: its sound, or what it shows."""
+    return "".join(letter if _drawn(letter) else _word(letter) for letter in text)
+
+
+@cache
+def _drawn(letter: str) -> bool:
+    if ord(letter) < 128:
+        return True
+    return any(font.get_char_index(ord(letter)) for font in _fonts())
+
+
+@cache
+def _fonts() -> list:
+    return [font_manager.get_font(font_manager.findfont(name)) for name in families()]
+
+
+def _word(letter: str) -> str:
+    if unicodedata.combining(letter) or unicodedata.category(letter) in ("Cf", "Mn"):  # joiners, selectors
+        return ""
+    name = unicodedata.name(letter, f"U+{ord(letter):04X}")
+    if name.startswith(("HANGUL SYLLABLE ", "HIRAGANA LETTER ", "KATAKANA LETTER ")):
+        return name.rpartition(" ")[2].lower()
+    return f"[{name.removeprefix('CJK UNIFIED IDEOGRAPH-').lower()}]"
