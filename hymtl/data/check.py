@@ -145,10 +145,10 @@ def shown(cluster: Cluster) -> str:
 
 
 def left_out(photos: PhotoFolder) -> str:
-    """A line for the files of no kind that is read; the record has all their names."""
+    """A line for the files that are none of the dataset's kinds; the record has all their names."""
     names = ", ".join(photos.left_out[:20])
     more = f" and {len(photos.left_out) - 20} more" if len(photos.left_out) > 20 else ""
-    return f"{len(photos.left_out)} files of no kind that is read: {names}{more}"
+    return f"{len(photos.left_out)} files of other kinds: {names}{more}"
 
 
 def _copies(photos: PhotoFolder, across: list[Cluster]) -> set[str]:

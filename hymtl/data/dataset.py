@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, Sampler, SequentialSampler
 from hymtl.data.photos import Photo
 from hymtl.data.transforms import Transform
 
-CHUNK = 64  # photos decoded before looking again at how much memory is left
+CHUNK = 64  # photos decoded before looking again at how much memory is left; fewer where they are large
 
 
 class Key(NamedTuple):
@@ -63,7 +63,9 @@ class PhotoDataset(Dataset):
         with ThreadPoolExecutor(threads) as pool:
             while taken < budget and len(self._kept) < len(self.photos):
                 start = len(self._kept)
-                prepared = list(pool.map(self._prepare, range(start, min(start + CHUNK, len(self.photos)))))
+                likely = (budget - taken) * start // max(taken, 1)  # as many go in if they are like those before
+                stop = min(start + min(max(likely, threads), CHUNK), len(self.photos))
+                prepared = list(pool.map(self._prepare, range(start, int(stop))))
                 taken += sum(picture.numel() for picture in prepared)
                 if taken <= budget:
                     self._kept += prepared

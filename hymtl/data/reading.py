@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from hymtl.errors import HymtlError
+from hymtl.runtime import give_back
 
 KINDS = {  # Pillow's name of a kind, and how its files end
     "JPEG": (".jpg", ".jpeg", ".jfif"),
@@ -43,6 +44,7 @@ ENOUGH = 32_000_000  # pixels: larger pictures are scaled down as they are decod
 _BYTES = {"WEBP": 16, "AVIF": 10, "HEIF": 10, "JPEG2000": 20, "TIFF": 8}
 _TOGETHER = 1_200_000_000  # bytes for all pictures that are decoded at the same time
 _ALONE = 1_800_000_000  # bytes for one that has its turn when there is no other
+_LARGE = 200_000_000  # bytes, after which free memory goes back to the system
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -84,8 +86,8 @@ def read_bytes(content: bytes, name: str, then: Callable[[Image.Image], T], *, m
 
 
 def _read(source: Path | io.BytesIO, size: int, then: Callable[[Image.Image], T], enough: int, max_pixels: int) -> T:
-    with _opened(source, max_pixels) as image, _turn(_memory(image, size)):
-        return then(as_seen(image, enough))
+    with _turn(_memory(source, size, max_pixels)):
+        return then(_seen(source, enough))
 
 
 @contextmanager
@@ -98,8 +100,8 @@ def _explained(file: Path) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise HymtlError(f"{file} cannot be read as a picture: {_no_kind(file)}") from error
     except Image.DecompressionBombError as error:
-        most = f"at most {MAX_PIXELS / 1e6:.0f} million pixels are read"
-        raise HymtlError(f"{file} cannot be read as a picture: it has too many, {most}. Fix or remove it.") from error
+        why = f"it has too many pixels, at most {MAX_PIXELS / 1e6:.0f} million are read"
+        raise HymtlError(f"{file} cannot be read as a picture: {why}. Fix or remove it.") from error
     except Exception as error:  # decoders of broken files raise whatever they trip over, MemoryError too
         reason = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
         reason = reason or type(error).__name__
@@ -139,10 +141,9 @@ def _size_on_disk(file: Path) -> int:
     return status.st_size
 
 
-@contextmanager
-def _opened(file: Path | io.BytesIO, max_pixels: int) -> Iterator[Image.Image]:
-    """Opened, and its size checked; nothing is decoded yet."""
-    with Image.open(file, formats=_readable()) as image:
+def _memory(source: Path | io.BytesIO, size: int, max_pixels: int) -> int:
+    """Bytes that decoding takes, and what comes after it; nothing is decoded yet, but what is absurd is refused."""
+    with Image.open(source, formats=_readable()) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise HymtlError(
@@ -151,20 +152,21 @@ def _opened(file: Path | io.BytesIO, max_pixels: int) -> Iterator[Image.Image]:
             )
         if max(width, height) > MAX_ELONGATION * min(width, height):
             raise HymtlError(f"it is {width} x {height} pixels, more than {MAX_ELONGATION} times as long as wide.")
-        yield image
-
-
-def _memory(image: Image.Image, size_on_disk: int) -> int:
-    """Bytes that decoding takes, and what comes after it."""
-    a_pixel = 7 if image.info.get("progressive") else _BYTES.get(image.format or "", 4)
-    pixels = image.width * image.height
-    taken = size_on_disk + max(pixels * (a_pixel + 5 * (image.mode != "RGB")), min(pixels, ENOUGH) * 14)
+        a_pixel = 7 if image.info.get("progressive") else _BYTES.get(image.format or "", 4)
+        a_pixel += 5 * (image.mode != "RGB")
+    taken = size + max(width * height * a_pixel, min(width * height, ENOUGH) * 14)
     if taken > _ALONE:
         raise HymtlError(
-            f"decoding its {image.width} x {image.height} pixels would take {taken / 1e9:.1f} GB of memory, more than "
+            f"decoding its {width} x {height} pixels would take {taken / 1e9:.1f} GB of memory, more than "
             f"{_ALONE / 1e9:.1f}. Scale it down, or keep it as JPEG."
         )
     return taken
+
+
+def _seen(source: Path | io.BytesIO, enough: int) -> Image.Image:
+    """What was decoded to get there is given back with the file's own picture, when this returns."""
+    with Image.open(source, formats=_readable()) as image:
+        return as_seen(image, enough)
 
 
 class _Room:
@@ -181,6 +183,8 @@ class _Room:
         try:
             yield
         finally:
+            if needed > _LARGE:
+                give_back()  # malloc would keep it for the thread that it was for, and others take as much again
             with self._changed:
                 self._taken -= needed
                 self._changed.notify_all()
