@@ -286,3 +286,10 @@ def test_cut_files_are_refused_whatever_their_kind(tmp_path):
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
         with pytest.raises(HymtlError, match="cut"):
             pixels(file)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "gif", "tif", "bmp", "ppm", "avif", "jp2"])
+def test_content_in_memory_is_read_like_a_file(tmp_path, suffix):
+    drawn(64, 48).save(tmp_path / f"a.{suffix}")
+    content = (tmp_path / f"a.{suffix}").read_bytes()
+    assert np.array_equal(reading.read_bytes(content, "a", np.asarray), pixels(tmp_path / f"a.{suffix}"))
