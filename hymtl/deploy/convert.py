@@ -9,7 +9,7 @@ import torch
 from hymtl import backbones, strategies
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.data.batches import Batches, PictureBatches
-from hymtl.deploy import artifact, evaluation, fidelity
+from hymtl.deploy import artifact, card, evaluation, fidelity
 from hymtl.deploy import calibration as calibrating
 from hymtl.deploy.evaluation import Score
 from hymtl.network import Classifier
@@ -83,6 +83,7 @@ def convert(
 
     scores = {"val_acc": val.accuracy, "val_loss": val.loss, "val_photos": len(val.labels), "best_epoch": best_epoch}
     expected = {"unsure": [one.model_dump() for one in unsure]}
+    card.write(folder, facts, scores, cost, list(calibration.values())[-1])
     artifact.save(folder, network, facts, scores | expected, temperature)
     sizes = _sizes(folder, facts, quantizes=strategy.quantizes)
     return Deployed(network, val, test, before, cost, latency, sizes, temperature, calibration, unsure)
