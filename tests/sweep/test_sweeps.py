@@ -187,6 +187,15 @@ def test_a_name_that_does_not_exist_stops_the_sweep_before_it_starts(sweep, tmp_
     assert not list((tmp_path / "sweep").glob("*/job.json"))
 
 
+def test_the_name_of_a_job_begins_with_what_differs(sweep, tmp_path):
+    code, said = sweep("strategy=scratch,finetune", "backbone.weights=null", "seed=0", "epochs=1")
+    assert code == 0, said
+    assert sorted(folder.name.partition(",")[0] for folder in jobs(tmp_path / "sweep")) == [
+        "strategy=finetune",
+        "strategy=scratch",
+    ]
+
+
 def test_folds_predict_every_photo_once_and_the_test_part_is_scored(sweep, pictures, tmp_path):
     code, said = sweep("data.folds=2", "data.fold=0,1", "data.test_fraction=0.25")
     assert code == 0 and "test accuracy" in said, said
