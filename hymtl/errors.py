@@ -1,14 +1,31 @@
 """The one error type a user of hymtl is meant to read."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
 class HymtlError(Exception):
     """Something the user can fix: names the thing and the remedy.
 
-    ``train.py`` and the command ``hymtl`` print it without a traceback and exit with code 1.
+    ``train.py`` and the command ``hymtl`` print it without a traceback and exit with code 1. What it quotes of files is
+    made printable.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """Text from a file as a terminal may have it: escape codes and other signs that control one are spelled out."""
+    if text.isascii() and text.isprintable():  # nearly always
+        return text
+    return "".join(sign.encode("unicode_escape").decode() if _controls(sign) else sign for sign in text)
+
+
+def _controls(sign: str) -> bool:
+    # Control characters, those that turn the direction of writing or hide, and halves of surrogate pairs.
+    return unicodedata.category(sign) in ("Cc", "Cf", "Cs") and sign not in "\n\t"
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
 """The story, in order: data and weights found, network built, fitted, converted and scored, recorded."""
 
+import errno
 import logging
 import os
-import signal
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from hymtl import fingerprint, processes, recording, settings, strategies
+from hymtl import fingerprint, folder, processes, recording, settings, strategies
 from hymtl.backbones import pretrained
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.callbacks.best_checkpoint import BestCheckpoint, mode
@@ -28,6 +28,7 @@ from hymtl.callbacks.curves import Curves
 from hymtl.callbacks.history import History
 from hymtl.callbacks.progress import progress
 from hymtl.callbacks.random_state import RandomState
+from hymtl.checkpoints import WholeCheckpoints
 from hymtl.data import check
 from hymtl.data.balance import class_weights
 from hymtl.data.batches import PictureBatches
@@ -36,6 +37,7 @@ from hymtl.data.photos import PhotoFolder
 from hymtl.data.sources import find_photos
 from hymtl.data.splits import arrange
 from hymtl.errors import HymtlError
+from hymtl.files import WriteError
 from hymtl.module import TransferModule
 from hymtl.records import result
 from hymtl.runtime import JOBS, keep_big_blocks
@@ -46,7 +48,19 @@ SPLIT = ("folds", "fold", "val_fraction", "test_fraction", "split_seed", "group"
 # Settings of data that are no business of the loaders.
 NOT_LOADED = ("source", "root", "features_gb", "on_bad", "leaks", "resize", "resize_at_224", "mixing", *SPLIT)
 
+# What a system that refuses to write says: a full disk or quota, a limit, a folder that is read-only or another's.
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+
 log = logging.getLogger(__name__)
+
+
+class Begun(pl.Callback):
+    """Whether a batch was trained: what fails before, after a resume, is what the checkpoint brought."""
+
+    trained = False
+
+    def on_train_batch_end(self, *_: object) -> None:
+        self.trained = True
 
 
 @dataclass
@@ -72,14 +86,23 @@ def run(cfg: DictConfig) -> result.Result | None:
     """
     if processes.wanted(cfg):
         return processes.run(cfg)
-    if (Path(cfg.run_dir) / result.FILE).exists():
-        log.warning("!!! %s holds a result already, which this run will replace", cfg.run_dir)
-    built = prepare(cfg)
-    fit(built, cfg.ckpt_path)
-    if built.trainer.fast_dev_run:
-        log.info("fast_dev_run: training and validation work. Nothing was kept, scored or converted.")
-        return None
-    return record(built, cfg)
+    run_dir = Path(cfg.run_dir)
+    if (run_dir / result.FILE).exists():
+        log.warning("!!! %s holds a result already, which this run will replace", run_dir)
+    try:
+        folder.check(run_dir)
+        built = prepare(cfg)
+        if built.trainer.is_global_zero and not built.trainer.fast_dev_run:
+            folder.begin(run_dir, cfg.ckpt_path)
+        fit(built, cfg.ckpt_path)
+        if built.trainer.fast_dev_run:
+            log.info("fast_dev_run: training and validation work. Nothing was kept, scored or converted.")
+            return None
+        return record(built, cfg)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        raise WriteError(error.filename or run_dir, error) from error
 
 
 def prepare(cfg: DictConfig) -> Experiment:
@@ -135,11 +158,21 @@ def build(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, weights: Pre
 
 def fit(built: Experiment, ckpt_path: str | None = None) -> None:
     """Fitted by Lightning and, as fitting ends, converted and scored: ``built.module.deployed`` has what came out."""
+    begun = Begun()
+    built.trainer.callbacks.append(begun)
     try:
         built.trainer.fit(built.module, built.datamodule, ckpt_path=ckpt_path)
-    except SIGTERMException as stop:  # Lightning's SystemExit, which would tell whoever waits that all went well
-        stop.code = 128 + signal.SIGTERM
+    except (HymtlError, OSError):
         raise
+    except Exception as error:
+        if ckpt_path is None or begun.trained:
+            raise
+        raise HymtlError(
+            f"ckpt_path={ckpt_path} does not fit this run: {type(error).__name__}: {error}. It is of another network "
+            "or optimizer, or was made by hand: give the last.ckpt of a run with the same settings."
+        ) from error
+    finally:
+        built.trainer.callbacks.remove(begun)
 
 
 def record(built: Experiment, cfg: DictConfig) -> result.Result | None:
@@ -229,6 +262,7 @@ def _trainer(cfg: DictConfig, strategy: Strategy, history: History) -> pl.Traine
         chosen.append(progress(bar=cfg.trainer.get("enable_progress_bar", True), job=_job()))
     bar = any(isinstance(callback, ProgressBar) for callback in chosen)  # or Lightning would add its own
     loggers = _loggers(cfg.get("logger"))
+    of_processes = processes.trainer_arguments(phased=strategy.phased)
     try:
         return instantiate(
             cfg.trainer,
@@ -237,7 +271,8 @@ def _trainer(cfg: DictConfig, strategy: Strategy, history: History) -> pl.Traine
             callbacks=needed + chosen,
             enable_progress_bar=bar,
             use_distributed_sampler=False,  # which would count photos twice, see PhotoDataModule
-            **processes.trainer_arguments(phased=strategy.phased),
+            plugins=[WholeCheckpoints(), *of_processes.pop("plugins", [])],
+            **of_processes,
         )
     except InstantiationException as error:
         reason = str(error.__cause__ or error).splitlines()[0]

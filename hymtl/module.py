@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from hymtl import backbones, metrics, strategies
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.deploy.convert import Deployed
+from hymtl.errors import HymtlError
 from hymtl.mixing import mix
 from hymtl.network import Activations, Classifier
 from hymtl.strategy import Strategy
@@ -88,22 +89,22 @@ class TransferModule(pl.LightningModule):
         with self.strategy.training(self.network):
             if self.hparams.mixing:
                 return self._mixed_step(batch, index)
-            return self._step(batch, "train", self.loss_weights)
+            return self._step(batch, "train", index, self.loss_weights)
 
     def validation_step(self, batch: Batch, index: int) -> Tensor:
-        return self._step(batch, "val")
+        return self._step(batch, "val", index)
 
     def test_step(self, batch: Batch, index: int) -> Tensor:
-        return self._step(batch, "test")
+        return self._step(batch, "test", index)
 
     def predict_step(self, batch: Batch, index: int) -> Tensor:
         """Class probabilities (N, classes)."""
         return self(batch[0]).softmax(dim=1)
 
-    def _step(self, batch: Batch, stage: str, weights: Tensor | None = None) -> Tensor:
+    def _step(self, batch: Batch, stage: str, index: int, weights: Tensor | None = None) -> Tensor:
         inputs, labels = batch
         logits = self(inputs)
-        return self._logged(logits, labels, _loss(logits, labels, weights), stage)
+        return self._logged(logits, labels, _loss(logits, labels, weights), stage, index)
 
     def _mixed_step(self, batch: Batch, index: int) -> Tensor:
         """Accuracy is that of the class which each mixed picture has most of."""
@@ -112,9 +113,11 @@ class TransferModule(pl.LightningModule):
         mixed, others, share = mix(pictures, self.hparams.mixing, self.hparams.seed, self.current_epoch, index)
         logits = self(mixed)
         own, other = (_loss(logits, target, self.loss_weights) for target in (labels, labels[others]))
-        return self._logged(logits, labels, share * own + (1 - share) * other, "train")
+        return self._logged(logits, labels, share * own + (1 - share) * other, "train", index)
 
-    def _logged(self, logits: Tensor, labels: Tensor, loss: Tensor, stage: str) -> Tensor:
+    def _logged(self, logits: Tensor, labels: Tensor, loss: Tensor, stage: str, index: int) -> Tensor:
+        if not loss.isfinite():
+            raise HymtlError(self._diverged(loss.item(), stage, index))
         accuracy = self.accuracy[f"{stage}_acc"]
         accuracy(logits, labels)
         if stage == "val":
@@ -126,6 +129,17 @@ class TransferModule(pl.LightningModule):
         self.log(f"{stage}/loss", mean_loss, **shown)
         self.log(f"{stage}/acc", accuracy, **shown)
         return loss
+
+    def _diverged(self, loss: float, stage: str, index: int) -> str:
+        """Where training went wrong, what is left of it, and what to try."""
+        rates = {f"{group['lr']:g}" for optimizer in self.trainer.optimizers for group in optimizer.param_groups}
+        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
+        return (
+            f"The {stage} loss is {loss} in epoch {self.current_epoch}, batch {index} (learning rate "
+            f"{', '.join(sorted(rates)) or 'none'}): training has diverged and is stopped. "
+            + (f"The best checkpoint so far is kept: {best}. " if best else "No epoch was finished before. ")
+            + "Try a lower optim.lr, or a limit on gradients (trainer.gradient_clip_val=1.0)."
+        )
 
     def setup(self, stage: str) -> None:
         if self.trainer.world_size > 1:

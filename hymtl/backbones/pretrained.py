@@ -1,7 +1,6 @@
 """Finding a backbone's pretrained weights, and loading them with the file's name in every error."""
 
 import hashlib
-import pickle
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +12,11 @@ from torch import Tensor
 from hymtl.backbones import every, get
 from hymtl.backbones.backbone import Backbone
 from hymtl.errors import HymtlError
+from hymtl.files import tensors
 from hymtl.files.download import DownloadError
 
 IMAGENET = "imagenet"
+WEIGHTS_LIMIT = 8 * 2**30  # bytes; the largest published ones take 5 GB
 
 
 @dataclass
@@ -121,20 +122,12 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
     Raises:
         HymtlError: naming the file, if it is no such thing.
     """
-    try:
-        state = _read_safetensors(file) if file.suffix == ".safetensors" else _read_pickle(file)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise HymtlError(f"{file} cannot be read as a state dict of tensors: {reason}") from error
+    state = _read_safetensors(file) if file.suffix == ".safetensors" else tensors.read(file, WEIGHTS_LIMIT)
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not state:
         raise HymtlError(f"{file} holds a {type(state).__name__}, not a state dict (names to tensors).")
     return state
-
-
-def _read_pickle(file: Path) -> Any:
-    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _read_safetensors(file: Path) -> Any:
@@ -145,8 +138,8 @@ def _read_safetensors(file: Path) -> Any:
         raise HymtlError(f'{file} needs safetensors, which is missing: pip install -e ".[timm]"') from error
     try:
         return load_file(file)
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise HymtlError(f"{file} cannot be read as a state dict of tensors: {error}") from error
 
 
 def _body(state: dict[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
+from hymtl import checkpoints
 from hymtl.deploy.convert import convert
 from hymtl.network import Classifier
 from hymtl.runtime import give_back
@@ -44,7 +45,7 @@ class ConvertBest(pl.Callback):
 
 def _trained(network: Classifier, checkpoint: str) -> Classifier:
     """A copy of the network, on the CPU, with the weights of a checkpoint; to build it anew would take longer."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    state = checkpoints.read(Path(checkpoint))["state_dict"]
     copied = copy.deepcopy(network).cpu()
     copied.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
     return copied.to(memory_format=torch.channels_last)  # as the pictures come

@@ -3,17 +3,23 @@
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from torch.utils.tensorboard import SummaryWriter
 
 
 class History(pl.Callback):
     """``epochs`` has a dict for each finished epoch: its number, from 0, under ``"epoch"``, and what was logged.
 
     It goes into every checkpoint with the epoch that it was saved after, so a run that is killed and resumed has the
-    history of one that was not.
+    history of one that was not. So are its TensorBoard curves: loggers hear of an epoch after the checkpoint, and of
+    the next one's validation before it, so after a resume the last epoch is logged again, and whatever was logged from
+    it on is called off.
     """
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
+        self._resumed = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Validation has run within the epoch, and checkpoints are saved after this.
@@ -29,4 +35,21 @@ class History(pl.Callback):
         return {"epochs": self.epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epochs = list(state_dict["epochs"])
+        self.epochs, self._resumed = list(state_dict["epochs"]), True
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not (self._resumed and self.epochs and trainer.is_global_zero):
+            return
+        last = self.epochs[-1]
+        number = int(last["epoch"])
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                _call_off(logger.experiment, number)
+                logger.log_metrics(last, number)
+        self._resumed = False
+
+
+def _call_off(writer: SummaryWriter, step: int) -> None:
+    """Have readers of the events forget what earlier files hold from ``step`` on, as ``purge_step`` of a new writer."""
+    writer.file_writer.add_event(Event(file_version="brain.Event:2"), step)
+    writer.file_writer.add_event(Event(session_log=SessionLog(status=SessionLog.START)), step)

@@ -6,8 +6,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hymtl import signals
 from hymtl.cli.rows import Csv, Json, Rows, Table
 from hymtl.errors import HymtlError
+from hymtl.files import WriteError, writing
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from hymtl.deploy.predict import Prediction, Predictor
 
 GALLERY = 200  # pictures drawn at most
-CODES = "exit code: 0 all classified, 1 some refused or an error, 2 wrong usage, 130 interrupted, with what there was"
+CODES = "exit code: 0 all classified, 1 some refused, 2 wrong usage, 130 (129, 143) interrupted, with what there was"
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -53,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     rows: Rows = (Json if options.json else Csv if options.csv else Table)(predictor.classes)
     drawn: dict[Path, Prediction] = {}
     seen = refused = unsure = 0
-    interrupted = False
+    interrupted = 0
     try:
         with _progress() as bar:
             there = set(missing)
@@ -70,8 +72,8 @@ def run(options: argparse.Namespace) -> int:
                     bar.write(f"hymtl: {outcome}", file=sys.stderr)
                 elif options.gallery and len(drawn) < GALLERY:
                     drawn[file] = outcome
-    except KeyboardInterrupt:
-        interrupted = True
+    except (KeyboardInterrupt, signals.Stopped) as stop:
+        interrupted = stop.status if isinstance(stop, signals.Stopped) else 130
         print(f"hymtl: interrupted after {seen} pictures, all of them above", file=sys.stderr)
     rows.end()
     if options.unsure is not None:
@@ -79,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     if options.gallery:
         _draw_gallery(options.gallery, predictor, drawn, seen - refused)
     if interrupted:
-        return 130
+        return interrupted
     if not seen:
         raise HymtlError(f"{', '.join(map(str, options.pictures))}: there are no files in it.")
     return 1 if refused else 0
@@ -149,6 +151,8 @@ def _draw_gallery(out: Path, predictor: "Predictor", predictions: "dict[Path, Pr
     figure = figures.photo_grid(pictures, captions, ["black"] * len(captions), title)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out, dpi=figures.DPI)
-    except (OSError, ValueError) as error:
+        kind = out.suffix.removeprefix(".") or "png"
+        with writing(out) as stream:
+            figure.savefig(stream, dpi=figures.DPI, format=kind)
+    except (OSError, ValueError, WriteError) as error:
         raise HymtlError(f"--gallery {out} cannot be written: {error}") from error

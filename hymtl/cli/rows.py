@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from hymtl.errors import HymtlError
+from hymtl.errors import HymtlError, printable
 
 if TYPE_CHECKING:
     from hymtl.deploy.predict import Prediction
@@ -37,7 +37,7 @@ class Table:
         if not self._begun:
             print(f"{'class':<{self._width}}  confidence  file")
         self._begun = True
-        print(f"{outcome.label:<{self._width}}  {outcome.confidence:>10.2%}  {file}", flush=True)
+        print(printable(f"{outcome.label:<{self._width}}  {outcome.confidence:>10.2%}  {file}"), flush=True)
 
     def end(self) -> None:
         pass
@@ -68,10 +68,10 @@ class Csv:
 
     def add(self, file: Path, outcome: "Prediction | HymtlError") -> None:
         if isinstance(outcome, HymtlError):
-            self._lines.writerow([file, *self._blank, outcome])
+            self._lines.writerow([printable(str(file)), *self._blank, outcome])
         else:
             numbers = [f"{value:.6f}" for value in (outcome.confidence, *outcome.probabilities.values())]
-            self._lines.writerow([file, outcome.label, *numbers, ""])
+            self._lines.writerow([printable(str(file)), printable(outcome.label), *numbers, ""])
         sys.stdout.flush()
 
     def end(self) -> None:

@@ -1,6 +1,7 @@
 """Many runs compared: tables for the terminal, and ``comparison.csv``, ``.md`` and ``.html``."""
 
 import csv
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from hymtl.compare.columns import columns
 from hymtl.compare.rows import Row
 from hymtl.compare.runs import Absent, Found
 from hymtl.compare.tables import Table
-from hymtl.errors import HymtlError
+from hymtl.errors import HymtlError, printable
+from hymtl.files import WriteError, clear_leftovers, write_whole
 
 NAME = "comparison"
 _LISTED = 25  # rows, pairs and lost runs in words; the CSV and the page have them all
@@ -25,18 +27,35 @@ def compare(folders: Iterable[Path | str], out: Path | str | None = None) -> str
         HymtlError: if a folder is missing, no run is found at all, or ``out`` cannot be written to.
     """
     paths = [Path(folder) for folder in folders]
-    found = runs.find(paths)
+    found = _presentable(runs.find(paths))
     tables = grouping.tables(found.runs, found.absent)
     out = Path(out or paths[0])
     files = [out / f"{NAME}.{kind}" for kind in ("csv", "md", "html")]
     try:
         out.mkdir(parents=True, exist_ok=True)
         _write_csv(files[0], tables, found.absent)
-        files[1].write_text(markdown(tables, found), encoding="utf-8")
-        files[2].write_text(page.render(tables, found), encoding="utf-8")
-    except OSError as error:
+        clear_leftovers(out)
+        write_whole(files[1], markdown(tables, found))
+        write_whole(files[2], printable(page.render(tables, found)))
+    except (OSError, WriteError) as error:
         raise HymtlError(f"{out} cannot be written to: {error}. Choose another folder with --out.") from error
     return f"{text(tables, found)}\n\n" + "\n".join(f"written  {file}" for file in files)
+
+
+def _presentable(found: Found) -> Found:
+    """Without the runs whose records, though each field is in its range, make no table: they are listed as such."""
+    kept = Found(absent=found.absent, warnings=found.warnings)
+    for run in found.runs:
+        alone = Found([run])
+        try:
+            tables = grouping.tables([run])
+            text(tables, alone), page.render(tables, alone)
+        except Exception as error:  # whatever statistics and formats say of numbers that no run ever had
+            reason = f"its record makes no table: {type(error).__name__}: {error}"
+            kept.absent.append(Absent(run.folder, "unreadable", reason, run.overrides))
+        else:
+            kept.runs.append(run)
+    return kept
 
 
 def headline(found: Found) -> str:
@@ -68,7 +87,7 @@ def text(tables: list[Table], found: Found) -> str:
         lines += ["", "Without a result:", *(f"  {_lost(lost)}" for lost in found.absent[:_LISTED])]
         lines += _more(len(found.absent))
     lines += [f"!!! {warning}" for warning in found.warnings]
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def _more(count: int) -> list[str]:
@@ -114,7 +133,7 @@ def markdown(tables: list[Table], found: Found) -> str:
             for lost in found.absent
         ]
     lines += ["", *(f"- **{_cell(warning)}**" for warning in found.warnings)] if found.warnings else []
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines) + "\n")
 
 
 def _line(cells: list[str]) -> str:
@@ -138,19 +157,20 @@ FIELDS = (
 
 def _write_csv(file: Path, tables: list[Table], absent: list[Absent]) -> None:
     """One line a row, then one line a run without a result; accuracies are fractions, sizes bytes, times seconds."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        lines = csv.DictWriter(stream, FIELDS)
-        lines.writeheader()
-        for table in tables:
-            lines.writerows(_record(table, row) for row in table.rows)
-        for lost in absent:
-            words = {
-                "row": " ".join(lost.overrides),
-                "status": lost.status,
-                "notes": lost.error,
-                "folders": lost.folder,
-            }
-            lines.writerow(words)
+    stream = io.StringIO()
+    lines = csv.DictWriter(stream, FIELDS)
+    lines.writeheader()
+    for table in tables:
+        lines.writerows(_record(table, row) for row in table.rows)
+    for lost in absent:
+        words = {
+            "row": " ".join(lost.overrides),
+            "status": lost.status,
+            "notes": lost.error,
+            "folders": lost.folder,
+        }
+        lines.writerow(words)
+    write_whole(file, printable(stream.getvalue().replace("\r\n", "\n")))
 
 
 def _record(table: Table, row: Row) -> dict:

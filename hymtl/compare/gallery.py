@@ -10,10 +10,11 @@ from pathlib import Path
 from PIL import Image
 
 from hymtl.compare.rows import Row
+from hymtl.data import reading
+from hymtl.errors import HymtlError
 
 MOST = 24
 _SIDE = 176  # pixels of a thumbnail's longer side
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,19 @@ def _agreement(guesses: list[str | None]) -> float:
 def thumbnail(photo: str, roots: Iterable[str]) -> str | None:
     """A JPEG data URI of a photo below the first of ``roots`` that has it; None where it is not to be read."""
     for root in roots:
-        file = Path(root) / photo
-        if not file.is_file():
-            continue
         try:
-            with Image.open(file) as image:
-                image.draft("RGB", (_SIDE * 2, _SIDE * 2))  # lets JPEG decode a fraction of the pixels
-                small = image.convert("RGB")
-        except _UNREADABLE:
+            file = (Path(root) / photo).resolve()
+            # A record is someone else's text: it may name any file of this machine, or a link to one.
+            if file.is_relative_to(Path(root).resolve()) and file.is_file():
+                return reading.read(file, _encoded)
+        except (HymtlError, OSError, ValueError, RuntimeError):  # a broken picture, a name that none can have
             return None
-        small.thumbnail((_SIDE, _SIDE))
-        buffer = io.BytesIO()
-        small.save(buffer, "JPEG", quality=72)
-        return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     return None
+
+
+def _encoded(picture: Image.Image) -> str:
+    small = picture.copy()
+    small.thumbnail((_SIDE, _SIDE))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=72)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

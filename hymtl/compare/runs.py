@@ -7,17 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from hymtl import records
 from hymtl.errors import HymtlError
-from hymtl.records import benchmark, failure, predictions, result
+from hymtl.records import benchmark, failure, plain, predictions, result
 from hymtl.records.benchmark import Benchmark
 from hymtl.records.failure import Failure
 from hymtl.records.predictions import Guess
 from hymtl.records.result import Result, Split
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where PyYAML was built with libyaml
 T = TypeVar("T")
 
 
@@ -155,13 +152,16 @@ def _optional(read: Callable[[Path], T], file: Path, found: Found) -> T | None:
         return None
     try:
         return read(file)
-    except (HymtlError, OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+    except (HymtlError, OSError, ValueError, AttributeError, TypeError) as error:
         found.warnings.append(f"{file} cannot be read and is left out: {error or type(error).__name__}")
         return None
 
 
 def _overrides(file: Path) -> list:
-    return yaml.load(file.read_text(), _LOADER)
+    words = plain.read(file)
+    if not isinstance(words, list):
+        raise HymtlError(f"{file} is no list of overrides.")
+    return words
 
 
 def _benchmark(file: Path) -> Benchmark:
@@ -169,7 +169,10 @@ def _benchmark(file: Path) -> Benchmark:
 
 
 def _config(file: Path) -> dict[str, object]:
-    config = dict(flat(yaml.load(file.read_text(), _LOADER)))
+    read = plain.read(file)
+    if not isinstance(read, dict):
+        raise HymtlError(f"{file} is no config.")
+    config = dict(flat(read))
     return {name: _resolved(name, value, config) for name, value in config.items()}
 
 

@@ -6,10 +6,8 @@ bees share one distribution of grounds, body colours, light and camera faults, s
 (waist, wings, limbs, eyes) tells them apart.
 """
 
-import os
 import pathlib
 import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from hymtl.errors import HymtlError, did_you_mean
+from hymtl.files import clear_leftovers, put_in_place, temporary
 
 VERSION = 1  # raise it whenever a picture would change: callers put it in the folder name
 KINDS = ("ants", "bees")
@@ -456,10 +455,11 @@ def write(root: pathlib.Path, train: int = 244, val: int = 153, seed: int = 0) -
             "Delete it to have it drawn anew, or name another folder."
         )
     root.parent.mkdir(parents=True, exist_ok=True)
-    sketch = root.parent / f".{root.name}.{uuid.uuid4().hex}.tmp"  # a sibling: renaming needs one file system
+    clear_leftovers(root.parent)
+    sketch = temporary(root)
     try:
         _fill(sketch, counts, seed)
-        os.rename(sketch, root)
+        put_in_place(sketch, root)
     except OSError:
         if not _complete(root, counts):  # otherwise another process was first, with the same pictures
             raise

@@ -7,18 +7,19 @@ of both, in the format of the command of that name.
 
 import hashlib
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 
 from hymtl import backbones, records, strategies
 from hymtl.errors import HymtlError
+from hymtl.files import WriteError, clear_leftovers, tensors, writing
 from hymtl.network import Classifier
 from hymtl.preprocessing import Preprocessing
-from hymtl.records import description
+from hymtl.records import description, plain
 from hymtl.records.description import Description
 
 WEIGHTS, DIGESTS = "weights.pt", "SHA256SUMS"
@@ -43,11 +44,17 @@ class Artifact:
 def save(folder: Path, network: Classifier, facts: Mapping, scores: dict, temperature: float = 1.0) -> None:
     """Write a finished network, on the CPU, with the plain ``facts`` of its LightningModule and its ``scores``.
 
-    ``SHA256SUMS`` comes last: a folder that has it is whole.
+    An artifact that was in ``folder`` stays whole until all of this one is on the disk; ``SHA256SUMS`` is put in place
+    last.
+
+    Raises:
+        WriteError: naming the file, if the system refuses.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / DIGESTS).unlink(missing_ok=True)
-    torch.save(network.state_dict(), folder / WEIGHTS)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(folder, error) from error
+    clear_leftovers(folder)
     described = Description(
         format=description.FORMAT,
         backbone=facts["backbone"],
@@ -60,8 +67,16 @@ def save(folder: Path, network: Classifier, facts: Mapping, scores: dict, temper
         sources=dict(facts["sources"] or {}),
         torch=torch.__version__,
     )
-    records.write(described, folder / description.FILE)
-    (folder / DIGESTS).write_text("".join(_digest_line(folder / name) for name in (description.FILE, WEIGHTS)))
+    # The blocks end from the last to the first, so in the order of this line from its end.
+    with (
+        writing(folder / DIGESTS) as digests,
+        writing(folder / description.FILE) as text,
+        writing(folder / WEIGHTS) as weights,
+    ):
+        tensors.dump(network.state_dict(), weights)
+        text.write(records.as_json(described).encode())
+        for stream, name in ((text, description.FILE), (weights, WEIGHTS)):
+            digests.write(_digest_line(stream, name))
 
 
 def load(folder: Path) -> Artifact:
@@ -78,6 +93,7 @@ def load(folder: Path) -> Artifact:
     _check_digests(folder)
     described = records.read(Description, folder / description.FILE)
     _check_engine(folder, described.strategy)
+    _check_sizes(folder, described)
     network = rebuild(described.backbone, described.strategy, len(described.classes))
     _load_weights(network, folder / WEIGHTS, described)
     expected = described.preprocessing
@@ -108,10 +124,21 @@ def rebuild(backbone: str, strategy: dict, classes: int) -> Classifier:
     return chosen.finish(network, [blank])
 
 
+def _check_sizes(folder: Path, described: Description) -> None:
+    """Before any memory is spent on a network of the described size."""
+    entry, file = backbones.get(described.backbone), folder / WEIGHTS
+    if described.preprocessing.channels != entry.preprocessing.channels:
+        reason = f"the network sees {entry.preprocessing.channels} channels, not {described.preprocessing.channels}"
+        raise HymtlError(f"{folder / description.FILE}: preprocessing.channels: {reason}.")
+    head = len(described.classes) * entry.features * 4  # bytes, in float32 whatever the strategy
+    if file.stat().st_size < head:
+        raise HymtlError(_misfit(file, described, f"it has {file.stat().st_size} bytes, and the head alone {head}"))
+
+
 def _check_format(file: Path) -> None:
     """Before the digests, which another format may keep elsewhere."""
     try:
-        found = json.loads(file.read_text())["format"]
+        found = json.loads(plain.read_text(file, plain.LIMIT))["format"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise HymtlError(f"{file} is no description of an artifact ({error!r}). Copy the artifact anew.") from error
     if found != description.FORMAT:
@@ -123,9 +150,11 @@ def _check_format(file: Path) -> None:
 
 def _check_digests(folder: Path) -> None:
     """Byte by byte: whatever differs in any of the three files is found."""
-    saved = (folder / DIGESTS).read_bytes().splitlines(keepends=True)
+    saved = plain.read_bytes(folder / DIGESTS, 1000).splitlines(keepends=True)
     for line, name in enumerate((description.FILE, WEIGHTS)):
-        if saved[line : line + 1] != [_digest_line(folder / name).encode()]:
+        with (folder / name).open("rb") as stream:
+            expected = _digest_line(stream, name)
+        if saved[line : line + 1] != [expected]:
             raise HymtlError(
                 f"{folder / name} is not the file that was saved, or {DIGESTS} is not: its sha256 differs. "
                 "It was edited, cut short or damaged: copy the artifact's whole folder anew."
@@ -138,7 +167,7 @@ def _check_engine(folder: Path, strategy: dict) -> None:
     """Creating the strategy checks that this machine has its engine and its quantizer."""
     try:
         strategies.create(**strategy)
-    except HymtlError as error:
+    except (HymtlError, TypeError, ValueError, AttributeError) as error:  # options of another type than they have
         engine = f" for the engine {strategy['engine']}" if strategy.get("engine") else ""
         raise HymtlError(
             f"{folder} was made by strategy {strategy['name']}{engine}, which could not be found here: {error}"
@@ -146,22 +175,27 @@ def _check_engine(folder: Path, strategy: dict) -> None:
 
 
 def _load_weights(network: Classifier, file: Path, described: Description) -> None:
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise HymtlError(f"{file} holds something other than tensors, and was not run: {error}") from error
+    state = tensors.read(file)
     try:
         network.load_state_dict(state)
-    except (RuntimeError, KeyError, AttributeError) as error:
-        raise HymtlError(
-            f"{file} does not fit {description.FILE}, which describes {described.backbone} with strategy "
-            f"{described.strategy['name']} and {len(described.classes)} classes: {error}"
-        ) from error
+    except Exception as error:  # quantized modules raise whatever they trip over in a state that is not theirs
+        raise HymtlError(_misfit(file, described, str(error) or type(error).__name__)) from error
+    if name := tensors.first_not_finite(state):
+        raise HymtlError(f"{file} has numbers in {name} that are none (NaN or infinity): its training had diverged.")
 
 
-def _digest_line(file: Path) -> str:
-    return f"{_sha256(file)}  {file.name}\n"
+def _misfit(file: Path, described: Description, reason: str) -> str:
+    return (
+        f"{file} does not fit {description.FILE}, which describes {described.backbone} with strategy "
+        f"{described.strategy['name']} and {len(described.classes)} classes: {reason}"
+    )
+
+
+def _digest_line(stream: BinaryIO, name: str) -> bytes:
+    stream.seek(0)  # which writes what is buffered, too
+    return f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n".encode()
 
 
 def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

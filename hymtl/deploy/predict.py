@@ -113,7 +113,9 @@ class Predictor:
         for one another, and for those that decode.
         """
         files, threads = list(_files(paths)), torch.get_num_threads()
-        size = max(1, min(BATCH, ceil(len(files) / threads)))  # few files make work for all threads too
+        pixels = self.artifact.preprocessing.size**2
+        most = max(1, min(BATCH, BATCH * 224**2 // pixels))  # memory does not grow with the size of what it sees
+        size = max(1, min(most, ceil(len(files) / threads)))  # few files make work for all threads too
         if files and self.int8 and not self._other:
             self.call_once()
         pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))

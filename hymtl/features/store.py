@@ -5,12 +5,13 @@ import io
 import logging
 import os
 import pickle
-import tempfile
 import time
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from hymtl.files import WriteError, clear_leftovers, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -59,23 +60,20 @@ class FeatureStore:
         content = hashlib.sha256(payload.getbuffer()).digest() + payload.getvalue()
         try:
             if self._usable and self._make_room(len(content), self._file(key)):
-                self._write(self._file(key), content)
-        except OSError as error:
+                write_whole(self._file(key), content)
+                self._used.add(self._file(key))
+        except (OSError, WriteError) as error:
             self._usable = False
-            log.warning("features  are not kept: %s. Set $HYMTL_HOME to a folder with room to write.", error)
+            log.warning("features  are not kept: %s Set $HYMTL_HOME to a folder with room to write.", error)
 
     def _file(self, key: str) -> Path:
         return self.folder / f"{key}.pt"
 
-    def _write(self, file: Path, content: bytes) -> None:
-        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".tmp", delete=False) as beside:
-            beside.write(content)
-        os.replace(beside.name, file)
-        self._used.add(file)
-
     def _make_room(self, size: int, place: Path) -> bool:
         self.folder.mkdir(parents=True, exist_ok=True)
-        files = {Path(entry.path): entry.stat() for entry in os.scandir(self.folder)}
+        clear_leftovers(self.folder)
+        entries = [entry for entry in os.scandir(self.folder) if entry.name.endswith(".pt")]  # none half written
+        files = {Path(entry.path): entry.stat() for entry in entries}
         files.pop(place, None)  # about to be replaced
         sizes = {file: stat.st_size for file, stat in files.items()}
         if size + sum(sizes[file] for file in files if file in self._used) > self.limit / 2:

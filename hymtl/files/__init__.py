@@ -1,10 +1,34 @@
-"""Files that are whole or not there, and the folder that hymtl keeps its own in."""
+"""Files that are whole or not there, and the folder that hymtl keeps its own in.
 
+Every file that hymtl writes goes through :func:`writing`.
+"""
+
+import contextlib
 import os
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import filelock
 import platformdirs
+
+from hymtl.errors import HymtlError
+
+ABANDONED = 24 * 3600  # seconds after which a file that nobody finished is no one's, whatever its name says
+
+
+class WriteError(HymtlError):
+    """The system refuses to write: a full disk, a read-only folder."""
+
+    def __init__(self, path: Path | str, error: OSError) -> None:
+        super().__init__(
+            f"{path} cannot be written: {error.strerror or error}. "
+            "What was saved before is as it was; make room, or choose a folder with room to write."
+        )
 
 
 def home() -> Path:
@@ -14,11 +38,91 @@ def home() -> Path:
     return platformdirs.user_cache_path("hymtl", appauthor=False)
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Write ``text`` beside ``file``, then put it in place: who is killed midway leaves the old one, or none."""
-    beside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    beside.write_text(text, encoding="utf-8")
+@contextlib.contextmanager
+def writing(file: Path) -> Iterator[BinaryIO]:
+    """A binary stream whose content becomes ``file`` as the block ends: whoever is killed midway leaves the old one.
+
+    It is written beside ``file``, so on the same file system, and flushed to the disk before and after it is put in
+    place, so a crash of the machine leaves a whole file too. Where ``file`` is a symbolic link, the link is replaced,
+    never written through.
+
+    Raises:
+        WriteError: naming the file, if the system refuses; ``file`` is as it was before.
+    """
+    beside = temporary(file)
+    try:
+        try:
+            with open(beside, "x+b") as out:  # x: no link that someone put there is followed
+                yield out
+            put_in_place(beside, file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise
+    except OSError as error:
+        raise WriteError(file, error) from error
+
+
+def write_whole(file: Path, content: str | bytes) -> None:
+    """``content``, text as UTF-8, as ``file``, by :func:`writing`."""
+    with writing(file) as out:
+        out.write(content.encode() if isinstance(content, str) else content)
+
+
+def put_in_place(beside: Path, file: Path) -> None:
+    """Rename ``beside``, a file or a folder, to ``file``, with all that it holds on the disk before and after."""
+    for inside in [beside, *beside.rglob("*")] if beside.is_dir() else [beside]:
+        _sync(inside)
     os.replace(beside, file)
+    with contextlib.suppress(OSError):  # some systems cannot sync a folder, and it is in place
+        _sync(file.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def temporary(file: Path) -> Path:
+    """A new name beside ``file`` for what is to take its place; it says whose it is, for :func:`clear_leftovers`."""
+    return file.with_name(f"{file.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def clear_leftovers(*folders: Path) -> None:
+    """Delete from ``folders``, not from those inside, what processes that are no more had begun to write there."""
+    for folder in folders:
+        for file in folder.glob("*.tmp"):
+            with contextlib.suppress(OSError):  # another process does the same
+                if _abandoned(file):
+                    shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
+
+
+def _abandoned(file: Path) -> bool:
+    host, _, rest = file.name.removesuffix(".tmp").rpartition(".")[2].partition("-")
+    pid = rest.partition("-")[0]
+    if not pid.isdecimal():
+        return False  # no name of ours
+    if time.time() - file.lstat().st_mtime > ABANDONED:
+        return True
+    return host == _host() and os.name == "posix" and not _alive(int(pid))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # a process of someone else
+        return True
+    return True
+
+
+def _host() -> str:
+    """This machine's name, without what separates the parts of a temporary name."""
+    return "".join(sign for sign in socket.gethostname() if sign.isalnum()) or "host"
 
 
 def locked(path: Path) -> filelock.BaseFileLock:

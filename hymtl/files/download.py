@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import os
 import queue
 import re
 import threading
@@ -16,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from hymtl.errors import HymtlError
-from hymtl.files import locked
+from hymtl.files import locked, put_in_place
 
 TRIES = 3  # requests per call, as long as each one ends in a cut
 CHUNK = 1 << 16  # bytes
@@ -59,7 +58,7 @@ def download(url: str, path: Path, sha256: str, *, timeout: float = 10.0) -> Pat
             raise DownloadError(
                 f"could not download {url}: {err}. Try again, or put the file at {path} yourself."
             ) from err
-        os.replace(part, path)
+        put_in_place(part, path)
     return path
 
 

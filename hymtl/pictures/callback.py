@@ -20,6 +20,7 @@ from hymtl.data import transforms
 from hymtl.data.batches import PictureBatches
 from hymtl.deploy import evaluation
 from hymtl.deploy.convert import Deployed
+from hymtl.files import writing
 from hymtl.pictures import figures
 
 GRID = 24  # photos in a grid
@@ -45,7 +46,8 @@ class Pictures(pl.Callback):
         self.dirpath.mkdir(parents=True, exist_ok=True)
         for name, figure in drawn.items():
             drawing = Image.fromarray(figures.pixels(figure))
-            drawing.save(self.dirpath / f"{name}.png", compress_level=1)  # a third of the time for a few more bytes
+            with writing(self.dirpath / f"{name}.png") as out:
+                drawing.save(out, "PNG", compress_level=1)  # a third of the time for a few more bytes
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     _log(logger.experiment, f"pictures/{name}", drawing, trainer.current_epoch)

@@ -12,6 +12,7 @@ import pydantic
 
 from hymtl.errors import HymtlError
 from hymtl.files import write_whole
+from hymtl.records import plain
 
 
 class Record(pydantic.BaseModel):
@@ -28,12 +29,19 @@ def _finite(value: object) -> object:
 
 # What training that diverged leaves is no finite number, for which JSON has no word but null.
 Number = Annotated[float | None, pydantic.BeforeValidator(_finite)]
+LIMIT = 64 * 2**20  # bytes of a record; a history of a thousand epochs takes one million
+
 R = TypeVar("R", bound=Record)
 
 
 def write(record: Record, file: Path) -> None:
     """The record as JSON; the file is whole or not there."""
-    write_whole(file, record.model_dump_json(indent=2, by_alias=True, exclude_unset=True) + "\n")
+    write_whole(file, as_json(record))
+
+
+def as_json(record: Record) -> str:
+    """The record as text, of finite numbers: JSON has no others."""
+    return record.model_dump_json(indent=2, by_alias=True, exclude_unset=True) + "\n"
 
 
 def read(schema: type[R], file: Path) -> R:
@@ -43,9 +51,7 @@ def read(schema: type[R], file: Path) -> R:
         HymtlError: naming the file and the field, if it cannot be read or is not what the schema says.
     """
     try:
-        return schema.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise HymtlError(f"{file} cannot be read: {error}. Remove the folder or rerun it.") from error
+        return schema.model_validate_json(plain.read_bytes(file, LIMIT))
     except pydantic.ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         field = ".".join(map(str, first["loc"])) or "the whole file"

@@ -1,8 +1,8 @@
 """``artifact.json``: what a deployable network is, and what it expects of a picture."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hymtl.records import Record
 
@@ -13,11 +13,17 @@ FORMAT = 2
 class Expected(Record):
     """The pictures that the network was trained on; see :class:`hymtl.preprocessing.Preprocessing`."""
 
-    size: int = Field(ge=1, le=2048)
+    size: int = Field(ge=1, le=1024)
     channels: Literal[1, 3]
-    mean: list[float] = Field(min_length=1, max_length=3)
-    std: list[float] = Field(min_length=1, max_length=3)
-    interpolation: Literal["nearest", "nearest-exact", "bilinear", "bicubic", "box", "hamming", "lanczos"]
+    mean: list[Annotated[float, Field(ge=-10, le=10)]]
+    std: list[Annotated[float, Field(ge=1e-3, le=1000)]]
+    interpolation: Literal["nearest", "nearest-exact", "bilinear", "bicubic"]
+
+    @model_validator(mode="after")
+    def _one_number_a_channel(self) -> "Expected":
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"mean and std must have {self.channels} numbers, one a channel")
+        return self
 
 
 class Description(Record):
@@ -30,10 +36,20 @@ class Description(Record):
     format: int
     backbone: str
     strategy: dict[str, Any]
-    classes: list[str] = Field(min_length=2, max_length=100_000)
+    classes: list[Annotated[str, Field(min_length=1, max_length=1000)]] = Field(min_length=2, max_length=100_000)
     preprocessing: Expected
-    resize: int = Field(ge=1, le=8192)
-    temperature: float = Field(default=1.0, gt=0)  # of artifacts that are older than this: 1
+    resize: int = Field(ge=1, le=4096)
+    temperature: float = Field(default=1.0, ge=1e-6, le=1e6)  # of artifacts that are older than this: 1
     scores: dict[str, Any] = {}
     sources: dict[str, Any] = {}
     torch: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Description":
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: a name comes twice")
+        if self.resize < self.preprocessing.size:
+            raise ValueError(f"resize is less than the {self.preprocessing.size} pixels that the network sees")
+        if not isinstance(self.strategy.get("name"), str):
+            raise ValueError("strategy: it has no name")
+        return self

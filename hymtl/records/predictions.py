@@ -1,15 +1,19 @@
 """``predictions.csv``: what a run's deployed network said of each photo, for comparing runs photo by photo."""
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hymtl.errors import HymtlError
+from hymtl.files import write_whole
+from hymtl.records import plain
 
 FILE = "predictions.csv"
 FORMAT = 1  # stands in result.json
+LIMIT = 64 * 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,12 @@ class Guess:
 
 def write(file: Path, classes: Sequence[str], rows: Iterable[Guess]) -> None:
     """One row a photo: photo, label, guess, then the probability of each class."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        lines = csv.writer(stream)
-        lines.writerow(["photo", "label", "guess", *(f"p({name})" for name in classes)])
-        for row in rows:
-            lines.writerow([row.photo, row.label, row.guess, *(f"{row.probabilities[name]:.6f}" for name in classes)])
+    stream = io.StringIO()
+    lines = csv.writer(stream)
+    lines.writerow(["photo", "label", "guess", *(f"p({name})" for name in classes)])
+    for row in rows:
+        lines.writerow([row.photo, row.label, row.guess, *(f"{row.probabilities[name]:.6f}" for name in classes)])
+    write_whole(file, stream.getvalue())
 
 
 def read(file: Path) -> list[Guess]:
@@ -38,9 +43,8 @@ def read(file: Path) -> list[Guess]:
         HymtlError: naming the file, if it cannot be read or is no such table.
     """
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            return list(_guesses(csv.reader(stream)))
-    except (OSError, ValueError, csv.Error, StopIteration) as error:
+        return list(_guesses(csv.reader(io.StringIO(plain.read_text(file, LIMIT), newline=""))))
+    except (ValueError, csv.Error, StopIteration) as error:
         raise HymtlError(f"{file} cannot be read: {error or 'it is empty'}.") from error
 
 
@@ -49,8 +53,14 @@ def _guesses(rows: Iterable[list[str]]) -> Iterable[Guess]:
     classes = [column.removeprefix("p(").removesuffix(")") for column in next(rows, [])[3:]]
     if not classes:
         raise ValueError("it has no columns of probabilities")
+    if len(set(classes)) < len(classes):
+        raise ValueError("a class comes twice")
+    seen = set()
     for photo, label, guess, *numbers in rows:
         probabilities = dict(zip(classes, map(float, numbers), strict=True))
         if not all(math.isfinite(value) for value in probabilities.values()):
             raise ValueError(f"a probability of {photo} is no finite number")
+        if photo in seen:
+            raise ValueError(f"{photo} comes twice")
+        seen.add(photo)
         yield Guess(photo, label, guess, probabilities)

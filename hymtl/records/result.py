@@ -8,12 +8,14 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from hymtl.errors import printable
 from hymtl.records import Number, Record
 
 FILE = "result.json"
 FORMAT = 2  # since 2 a history has the numbers of its epochs
 
 Fraction = Field(ge=0, le=1)
+Count = Field(ge=0, le=10**9)  # of photos or epochs: more is no run
 
 
 class Dataset(Record):
@@ -21,8 +23,8 @@ class Dataset(Record):
 
     name: str
     digest: str
-    train: int = Field(ge=0)
-    val: int = Field(ge=0)
+    train: int = Count
+    val: int = Count
     test: int | None = None
     classes: list[str] = []
     root: str | None = None
@@ -88,7 +90,7 @@ class Check(Record):
 class Best(Record):
     """The best epoch, by ``monitor``, of the network as it trained: fake-quantized under qat."""
 
-    epoch: int = Field(ge=0)
+    epoch: int = Count
     val_acc: float = Fraction
     val_loss: Number = None
     balanced_acc: float | None = None
@@ -175,7 +177,7 @@ class Result(Record):
     format: int = 1
     strategy: str
     seed: int
-    epochs: int
+    epochs: int = Count
     dataset: Dataset
     data_split: Split | None = None
     data_check: Check | None = None
@@ -281,7 +283,7 @@ def summary(result: Result, run_dir: str) -> str:
         lines.append(f"  curves             tensorboard --logdir {run_dir}")
     if result.data_check and result.data_check.leaks and not result.data_check.dropped:
         lines.append(f"  !!! {len(result.data_check.leaks)} pictures stand on two sides of a split: accuracy flatters")
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def _rarest(scores: Scores) -> str:

@@ -1,13 +1,14 @@
 """The end of a sweep: one comparison of all its jobs, and an exit code that tells whether any failed."""
 
 import importlib
+import shlex
 import sys
 from pathlib import Path
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from hymtl import records
+from hymtl import records, signals
 from hymtl.records import failure, result
 
 
@@ -24,6 +25,7 @@ class CompareAtTheEnd(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Notes which failures are those of an earlier attempt."""
         _check_sweeper(config.hydra.sweeper._target_)
+        signals.go_on_with(_command(config.hydra.sweep.dir))
         self.earlier = _failures(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
@@ -58,6 +60,12 @@ def _said(failed: list[Path], sweep: Path) -> str:
     jobs = "job" if len(failed) == 1 else "jobs"
     remedy = f"The same command with hydra.sweep.dir={sweep} tries again:"
     return "\n".join([f"{len(failed)} {jobs} failed. {remedy}", *lines])
+
+
+def _command(sweep: str) -> str:
+    """What goes on with a sweep: the command that began it, in the same folder."""
+    words = [word for word in sys.argv[1:] if not word.startswith("hydra.sweep.dir=")]
+    return shlex.join(["python", "train.py", *words, f"hydra.sweep.dir={sweep}"])
 
 
 def _check_sweeper(target: str) -> None:

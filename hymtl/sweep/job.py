@@ -7,12 +7,11 @@ import logging
 import shutil
 from pathlib import Path
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
-from hymtl import experiment, fingerprint, records
+from hymtl import checkpoints, experiment, fingerprint, records, signals
 from hymtl.errors import HymtlError
 from hymtl.files import locked, write_whole
 from hymtl.recording import git_commit
@@ -38,6 +37,8 @@ def run(cfg: DictConfig) -> Result | None:
     in other processes than the first. An interruption is no failure; it ends the sweep.
     """
     folder = Path(cfg.run_dir)
+    if not signals.handled():  # a launcher's own process; the one that started the sweep says how to go on
+        signals.handle()
     try:
         with locked(folder / "job"):  # the same sweep started twice
             made = _result(cfg, folder)
@@ -95,11 +96,10 @@ def _finished_epochs(last: Path) -> int:
         return 0
     try:
         for file in (last.with_name("best.ckpt"), last):  # without the best, resuming could not end in a result
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+            checkpoint = checkpoints.read(file)
         return checkpoint["epoch"] + 1
-    except Exception as error:  # torch, pickle and zipfile each raise their own for a damaged file
-        reason = (str(error).splitlines() or [""])[0]
-        log.warning("%s: %s is damaged (%s: %s)", last.parents[1].name, file.name, type(error).__name__, reason)
+    except HymtlError as error:
+        log.warning("%s: %s is damaged: %s", last.parents[1].name, file.name, error)
         return 0
 
 

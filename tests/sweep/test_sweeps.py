@@ -20,6 +20,7 @@ from hymtl.data.batches import PictureBatches
 from hymtl.data.photos import read_folder
 from hymtl.data.splits import arrange
 from hymtl.deploy import artifact, evaluation
+from hymtl.errors import HymtlError
 from hymtl.files import write_whole
 from hymtl.records.job import Job
 from hymtl.sweep import job
@@ -235,7 +236,7 @@ def test_a_record_is_whole_or_not_there(tmp_path, monkeypatch):
     file = tmp_path / "result.json"
     write_whole(file, "old")
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(HymtlError, match="result.json cannot be written: no space left"):
         write_whole(file, "new")
     assert file.read_text() == "old"
     assert job._read(Job, tmp_path / "missing.json") is None

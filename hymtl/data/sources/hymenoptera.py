@@ -13,7 +13,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from hymtl.data.photos import PhotoFolder, read_folder
 from hymtl.errors import HymtlError
-from hymtl.files import home, locked
+from hymtl.files import home, locked, put_in_place
 from hymtl.files.download import download
 
 URL = "https://download.pytorch.org/tutorial/hymenoptera_data.zip"
@@ -107,7 +107,7 @@ def _unpack(zip_path: Path, photos: Path) -> None:
                 if not _laid_out(Path(folder, FOLDER)):
                     lacking = ", ".join(LAYOUT)
                     raise HymtlError(f"{zip_path} lacks one of {lacking} below {FOLDER}/: use another zip.")
-                os.rename(Path(folder, FOLDER), photos)
+                put_in_place(Path(folder, FOLDER), photos)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as err:
         raise HymtlError(f"{zip_path} is no readable zip ({err}): run again or use another.") from err
 

@@ -1,0 +1,65 @@
+"""A run's folder: whether it can be written to, and what of an earlier run must go before another begins in it."""
+
+import sys
+from pathlib import Path
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from hymtl.errors import HymtlError
+from hymtl.files import WriteError, clear_leftovers, write_whole
+from hymtl.records import predictions, result
+
+CHECKPOINTS = "checkpoints"
+PARTS = (CHECKPOINTS, "artifact", "pictures")
+ROOM = 2**17  # bytes that any run writes
+
+
+class CheckFolder(Callback):
+    """A Hydra callback: Hydra itself would end in a traceback where it cannot write."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
+        _exit_unless_writable(Path(config.hydra.run.dir))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        _exit_unless_writable(Path(config.hydra.sweep.dir))
+
+
+def _exit_unless_writable(folder: Path) -> None:
+    try:
+        check(folder)
+    except HymtlError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)  # Hydra would turn any other exception of a callback into a warning
+
+
+def check(folder: Path) -> None:
+    """Make the folder of a run, with room for what any run writes.
+
+    Raises:
+        HymtlError: naming it, if it cannot be written to or leads elsewhere.
+    """
+    for part in PARTS:
+        if (folder / part).is_symlink():
+            raise HymtlError(f"{folder / part} is a symbolic link, and a run writes nothing through one. Remove it.")
+    probe = folder / "room"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(probe, b"0" * ROOM)
+        probe.unlink()
+    except OSError as error:
+        raise WriteError(folder, error) from error
+
+
+def begin(folder: Path, ckpt_path: str | None) -> None:
+    """Before training: no record or checkpoint of an earlier run may be taken for one of the run that begins.
+
+    Of one that goes on, its checkpoints stay.
+    """
+    clear_leftovers(folder, *(folder / part for part in PARTS))
+    (folder / result.FILE).unlink(missing_ok=True)
+    (folder / predictions.FILE).unlink(missing_ok=True)
+    checkpoints = folder / CHECKPOINTS
+    if ckpt_path is None or Path(ckpt_path).absolute().parent != checkpoints.absolute():
+        for name in ("last.ckpt", "best.ckpt"):
+            (checkpoints / name).unlink(missing_ok=True)

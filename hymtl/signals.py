@@ -1,0 +1,74 @@
+"""SIGINT, SIGTERM and SIGHUP: a command ends within seconds, and says how to go on. It needs nothing that is heavy.
+
+The first signal raises :class:`Stopped` wherever the program is; files are whole or not there whatever it
+interrupts (see :mod:`hymtl.files`), so what the last finished epoch saved stays. The second ends the process at once.
+"""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+PATIENCE = 10.0  # seconds that cleaning up may take
+_HANDLED = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is unknown to Windows
+
+
+class Stopped(SystemExit):
+    """The process was told to end. Its exit code is what a shell gives for the signal: 130, 143 or 129."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.status = 128 + number
+        self.words = f"stopped by {signal.Signals(number).name}"
+
+
+class _State:
+    process = 0  # that handles signals; those forked from it leave that to it
+    stopped = False
+    goes_on_with: str | None = None
+
+
+def handle(go_on: str | None = None) -> None:
+    """Handle the signals from now on, in this process; those that it was started to ignore (nohup) stay ignored.
+
+    ``go_on`` as :func:`go_on_with` takes it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    go_on_with(go_on)
+    _State.process, _State.stopped = os.getpid(), False
+    for name in _HANDLED:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+
+
+def handled() -> bool:
+    """Whether this process, or the one it was forked from, handles the signals."""
+    return _State.process != 0
+
+
+def go_on_with(command: str | None) -> None:
+    """What a user who stops this process from now on is told to type; None where whoever ends has its own words."""
+    _State.goes_on_with = command
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    if os.getpid() != _State.process:  # a worker, which gets Ctrl-C too: who started it ends it
+        if number == signal.SIGTERM:
+            os._exit(128 + number)
+        return
+    if _State.stopped:
+        os._exit(128 + number)
+    _State.stopped = True
+    if _State.goes_on_with is not None:
+        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{_words(number)}\n".encode())
+    watch = threading.Timer(PATIENCE, os._exit, (128 + number,))  # where something swallows the exception, or hangs
+    watch.daemon = True
+    watch.start()
+    raise Stopped(number)
+
+
+def _words(number: int) -> str:
+    return f"hymtl: stopped by {signal.Signals(number).name}. To go on: {_State.goes_on_with}"
