@@ -37,7 +37,9 @@ from hymtl.data.photos import PhotoFolder
 from hymtl.data.sources import find_photos
 from hymtl.data.splits import arrange
 from hymtl.errors import HymtlError
-from hymtl.files import WriteError
+from hymtl.features import probe
+from hymtl.features.store import FeatureStore
+from hymtl.files import WriteError, home
 from hymtl.module import TransferModule
 from hymtl.records import result
 from hymtl.runtime import JOBS, keep_big_blocks
@@ -186,6 +188,7 @@ def record(built: Experiment, cfg: DictConfig) -> result.Result | None:
         Path(cfg.run_dir),
         seed=cfg.seed,
         config_hash=fingerprint.digest(fingerprint.settings(cfg)),
+        probe=_probe(built, cfg.data.features_gb),
     )
 
 
@@ -211,6 +214,17 @@ def _instantiated(cfg: DictConfig, section: str) -> Any:
         reason = str(error.__cause__ or error).splitlines()[0]
         target = cfg.get("_target_")
         raise HymtlError(f"{section}: {target}: {reason}. See conf/{section}/.") from error
+
+
+def _probe(built: Experiment, features_gb: float) -> result.Probe | None:
+    """What a run that trained a pretrained backbone is to be above; None for others."""
+    module, pictures = built.module, built.datamodule.pictures
+    trains = any(parameter.requires_grad for parameter in module.network.backbone.parameters())
+    if not trains or not module.deployed or module.pretrained.file is None:
+        return None
+    store = FeatureStore(home() / "features", features_gb * 1e9)
+    device = built.trainer.strategy.root_device
+    return probe.of_start(module.pretrained, pictures, device, store, module.loss_weights)
 
 
 def _check_accelerator(cfg: DictConfig, strategy: Strategy) -> None:

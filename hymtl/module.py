@@ -15,6 +15,7 @@ from hymtl import backbones, metrics, strategies
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.deploy.convert import Deployed
 from hymtl.errors import HymtlError
+from hymtl.features import probe
 from hymtl.mixing import mix
 from hymtl.network import Activations, Classifier
 from hymtl.strategy import Strategy
@@ -144,6 +145,12 @@ class TransferModule(pl.LightningModule):
     def setup(self, stage: str) -> None:
         if self.trainer.world_size > 1:
             self.strategy.share(self.network)
+
+    def on_train_start(self) -> None:
+        if self.strategy.solves_head and self.trainer.global_step == 0:  # what is resumed has its head
+            data = self.trainer.datamodule
+            batches = map(self.trainer.strategy.batch_to_device, data.batches.unaugmented().loader("train"))
+            probe.solve_head(self.network, batches, data.pictures, self.loss_weights)
 
     def on_train_epoch_start(self) -> None:
         self.strategy.start_epoch(self.network, self.current_epoch)

@@ -33,11 +33,12 @@ def record(
     *,
     seed: int,
     config_hash: str | None = None,
+    probe: result.Probe | None = None,
 ) -> Result:
     """Write ``predictions.csv``, TensorBoard's hparams with the real metrics and, last, ``result.json``: a run is done.
 
     ``module`` was fitted by ``trainer`` and has what was deployed; ``history`` is that of
-    :class:`hymtl.callbacks.history.History`.
+    :class:`hymtl.callbacks.history.History`, ``probe`` what a probe scores on the features that it began with.
 
     Raises:
         HymtlError: if no epoch was finished and scored, so that there is nothing to record.
@@ -45,6 +46,7 @@ def record(
     if module.deployed is None:
         raise HymtlError("No epoch was finished and validated, so there is no result to record.")
     made = _collect(module, trainer, history, seed, config_hash)
+    made.probe = probe
     photos = trainer.datamodule.pictures.photos
     rows = _guesses(photos.splits["val"], photos.classes, module.deployed.val, module.deployed.temperature)
     predictions.write(folder / predictions.FILE, photos.classes, rows)

@@ -34,6 +34,7 @@ class Strategy:
     quantizes: ClassVar[bool] = False  # the deployed network is int8
     cpu_only: ClassVar[bool] = False  # already while it trains
     phased: ClassVar[bool] = False  # what trains is not the same in all epochs
+    solves_head: ClassVar[bool] = False  # before the first epoch: see hymtl.features.probe; it must be an nn.Linear
     # Augmented views of a photo that epochs cycle through; None: a new one each epoch. An option of some.
     views = cast(int | None, None)  # no annotation, which would make it an option of all
 
@@ -100,6 +101,18 @@ class Strategy:
     def spec(self) -> dict:
         """Name and options in plain types, as checkpoints and artifacts keep them."""
         return {"name": self.name, **asdict(self)}
+
+
+class Solved(Strategy):
+    """What the strategies share whose head is solved, after which nothing is left to train.
+
+    An epoch shows what it scores; its steps are of length zero, whatever ``optim.lr`` is.
+    """
+
+    solves_head = True
+
+    def parameter_groups(self, network: Classifier) -> list[dict]:
+        return [group | {"lr": 0.0} for group in super().parameter_groups(network)]
 
 
 class Int8(Strategy):

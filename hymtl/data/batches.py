@@ -31,6 +31,9 @@ class Batches(Protocol):
     def by(self, backbone: Any) -> "Batches":
         """The same photos, for a network with another backbone."""
 
+    def unaugmented(self) -> "Batches":
+        """The same photos, those to train on as validation would see them."""
+
 
 class PictureBatches:
     """Batches of pictures, normalized float32 (N, C, size, size), and the settings that say how they are made.
@@ -90,6 +93,21 @@ class PictureBatches:
     def by(self, backbone: Any) -> "PictureBatches":
         """These: pictures are the same for every backbone."""
         return self
+
+    def unaugmented(self) -> "PictureBatches":
+        """The same, but training photos as validation sees them; nothing of them is kept in memory."""
+        if not self.augments("train"):
+            return self
+        return PictureBatches(
+            self.photos,
+            self.preprocessing,
+            batch_size=EVALUATION_BATCH,
+            augmentation="none",
+            resize=self.resize,
+            workers=self.workers,
+            cache_gb=0.0,
+            seed=self.seed,
+        )
 
     def calibration_batches(self, count: int = 64) -> Iterator[Tensor]:
         """``count`` training pictures, evenly over the classes in expectation, without augmentation."""

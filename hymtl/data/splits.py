@@ -74,6 +74,20 @@ def arrange(
     return replace(photos, splits=splits, arrangement=arrangement)
 
 
+def folds(photos: Sequence[Photo], most: int) -> list[list[int]]:
+    """The indices of photos in ``most`` parts, each class and group dealt out as for ``data.folds``.
+
+    Fewer where a class, or all groups together, have fewer; none where they have one.
+    """
+    fewest = min(Counter(photo.label for photo in photos).values())
+    count = min(most, fewest, len({photo.group or photo.name for photo in photos}))
+    if count < 2:
+        return []
+    place = {photo.name: index for index, photo in enumerate(photos)}
+    parts = _parts(list(photos), count, [], 0)
+    return [[place[photo.name] for photo in part] for part in parts if part]
+
+
 def _grouped(photos: PhotoFolder, expression: str) -> PhotoFolder:
     """Each photo with its group: what is in the expression's brackets, or, without any, all that it finds."""
     missed: list[str] = []

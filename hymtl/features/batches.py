@@ -58,6 +58,13 @@ class FeatureBatches:
         """Those of another backbone, on the CPU; kept and counted with these."""
         return FeatureBatches(backbone, self.data, torch.device("cpu"), self.store, self.counts, bf16=self.bf16)
 
+    def unaugmented(self) -> "FeatureBatches":
+        """Those of the same photos without augmentation; kept and counted with these."""
+        data = self.data.unaugmented()
+        if data is self.data:
+            return self
+        return FeatureBatches(self.backbone, data, self.device, self.store, self.counts, bf16=self.bf16)
+
     def gigabytes(self) -> float:
         """Memory that one view of every photo takes."""
         size, channels = self.data.preprocessing.size, self.data.preprocessing.channels

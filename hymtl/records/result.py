@@ -143,6 +143,14 @@ class Unsure(Record):
     right: int = Field(ge=0)
 
 
+class Probe(Record):
+    """Logistic regression on the features of the pretrained backbone, where training went on from there."""
+
+    val_acc: float = Fraction
+    val_loss: Number = None
+    penalty: float | None = None
+
+
 class Test(Record):
     """The network that is deployed, on photos that nothing was chosen on."""
 
@@ -192,6 +200,7 @@ class Result(Record):
     test: Test | None = None
     calibration: dict[str, Calibration] = {}  # of float, fake_quant and int8, as far as there are such
     unsure: list[Unsure] = []  # of the network that is deployed, with its temperature
+    probe: Probe | None = None
     engine: str | None = None
     int8_cost: dict[str, Any] | None = None
     seconds: Seconds
@@ -223,6 +232,11 @@ class Result(Record):
     def deployed_calibration(self) -> Calibration | None:
         """Of the network that is deployed; None for runs older than this measure."""
         return self.calibration.get("int8" if self.int8 else "float")
+
+    @property
+    def below_probe(self) -> bool:
+        """Whether training the backbone ended below what its starting features gave without."""
+        return self.probe is not None and round((self.probe.val_acc - self.accuracy) * self.dataset.val) > 0
 
     @property
     def uneven(self) -> bool:
@@ -272,6 +286,8 @@ def summary(result: Result, run_dir: str) -> str:
             lines.append(f"  unsure below 0.8   {unsure.photos} validation photos; {rest}")
     if result.test:
         lines.append(f"  test accuracy      {result.test.acc:.4f}  ({result.test.photos} photos that chose nothing)")
+    if result.probe:
+        lines.append(f"  probe at start     {result.probe.val_acc:.4f}  (logistic regression on the first features)")
     if result.seconds.fit is not None:
         lines.append(f"  fitting took       {result.seconds.fit:.0f} s on {result.device}")
     lines += [
@@ -283,7 +299,18 @@ def summary(result: Result, run_dir: str) -> str:
         lines.append(f"  curves             tensorboard --logdir {run_dir}")
     if result.data_check and result.data_check.leaks and not result.data_check.dropped:
         lines.append(f"  !!! {len(result.data_check.leaks)} pictures stand on two sides of a split: accuracy flatters")
+    lines += [f"  !!! {_lost(result)}"] if result.below_probe else []
     return printable("\n".join(lines))
+
+
+def _lost(result: Result) -> str:
+    photos, start = result.dataset.val, result.probe.val_acc if result.probe else 0.0
+    less = round((start - result.accuracy) * photos)
+    return (
+        f"Training the backbone lost more than it won: {result.accuracy:.4f} is {less} of {photos} photos below the "
+        f"{start:.4f} of logistic regression on the features that it began with. Try strategy=probe or frozen, which "
+        "keep them, lp_ft or gradual, which change them gently, or a smaller optim.lr."
+    )
 
 
 def _rarest(scores: Scores) -> str:
