@@ -218,13 +218,13 @@ def _instantiated(cfg: DictConfig, section: str) -> Any:
 
 def _probe(built: Experiment, features_gb: float) -> result.Probe | None:
     """What a run that trained a pretrained backbone is to be above; None for others."""
-    module, pictures = built.module, built.datamodule.pictures
+    module, start, pictures = built.module, built.module.pretrained, built.datamodule.pictures
     trains = any(parameter.requires_grad for parameter in module.network.backbone.parameters())
-    if not trains or not module.deployed or module.pretrained.file is None:
+    if not trains or not module.deployed or start is None or start.file is None:
         return None
     store = FeatureStore(home() / "features", features_gb * 1e9)
     device = built.trainer.strategy.root_device
-    return probe.of_start(module.pretrained, pictures, device, store, module.loss_weights)
+    return probe.of_start(start, pictures, device, store, module.loss_weights)
 
 
 def _check_accelerator(cfg: DictConfig, strategy: Strategy) -> None:
