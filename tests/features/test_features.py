@@ -153,7 +153,7 @@ def test_who_cannot_use_features_trains_on_pictures(config, pictures, strategy, 
     caplog.set_level(logging.INFO)
     _, _, module = fit(config(*small(strategy, pictures, *overrides)))
     assert module.trainer.datamodule.pictures._datasets.keys() == {"train", "val"}
-    assert not (tmp_path / "home").exists()
+    assert not (tmp_path / "home" / "features").exists()
     assert ("more than data.cache_gb=1e-06" in caplog.text) == ("data.cache_gb=1e-6" in overrides)
 
 
