@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
@@ -124,7 +125,7 @@ class TransferModule(pl.LightningModule):
         if stage == "val":
             self.confusion.update(logits, labels)
         # Weighted by batch size: the last batch is smaller, and a mean is a mean over photos.
-        mean_loss = self.loss[f"{stage}_loss"]
+        mean_loss = cast(MeanMetric, self.loss[f"{stage}_loss"])
         mean_loss.update(loss.detach(), len(labels))
         shown = {"on_step": False, "on_epoch": True, "prog_bar": stage != "test", "batch_size": len(labels)}
         self.log(f"{stage}/loss", mean_loss, **shown)

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.override_parser.types import Override
 from hydra.core.singleton import Singleton
@@ -176,7 +176,8 @@ def _check_same(folder: Path, before: DictConfig, now: DictConfig) -> None:
 
 
 def _plain(cfg: DictConfig) -> dict:
-    return {str(k): v for k, v in OmegaConf.to_container(cfg, resolve=False).items() if k not in _FREE}
+    settings = cast(dict, OmegaConf.to_container(cfg, resolve=False))
+    return {str(k): v for k, v in settings.items() if k not in _FREE}
 
 
 def _added(old: dict, new: dict, path: str = "") -> Iterator[str]:

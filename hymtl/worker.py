@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -41,7 +42,7 @@ def _configure_log(folder: Path, rank: int) -> None:
     elif (folder / processes.LOGGING).is_file():
         from hydra.core.utils import configure_log
 
-        configure_log(OmegaConf.load(folder / processes.LOGGING))
+        configure_log(cast(DictConfig, OmegaConf.load(folder / processes.LOGGING)))
 
 
 def _end_with_parent() -> None:

@@ -39,6 +39,7 @@ NAMES = {
     "timm.models._hub:download_cached_file": "Weights of timm that are on no hub could not be downloaded.",
     "torch.utils.tensorboard:SummaryWriter._get_file_writer": "TensorBoard's HPARAMS page would have no row.",
     "torch:_standard_gamma": "mixup and CutMix could not draw their shares from a generator of their own.",
+    "os:_exit": "A process whose parent is gone would wait for its threads (Python documents this one).",
     "argparse:_SubParsersAction": "Nothing breaks but an annotation: argparse names its sub-commands in no other way.",
 }
 

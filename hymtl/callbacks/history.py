@@ -1,6 +1,6 @@
 """Keep what was logged, epoch by epoch, in the process and in its checkpoints."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -51,5 +51,6 @@ class History(pl.Callback):
 
 def _call_off(writer: SummaryWriter, step: int) -> None:
     """Have readers of the events forget what earlier files hold from ``step`` on, as ``purge_step`` of a new writer."""
-    writer.file_writer.add_event(Event(file_version="brain.Event:2"), step)
-    writer.file_writer.add_event(Event(session_log=SessionLog(status=SessionLog.START)), step)
+    events = cast(Any, writer.file_writer)
+    events.add_event(Event(file_version="brain.Event:2"), step)
+    events.add_event(Event(session_log=SessionLog(status=SessionLog.START)), step)

@@ -26,7 +26,7 @@ class PhotoDataModule(pl.LightningDataModule):
         if self.trainer is not None:
             # Lightning makes the iterator, from which worker processes draw at once, before it sets the epoch: after
             # a resume they would prepare that of epoch 0.
-            loader.sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+            cast(EpochSampler, loader.sampler).set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
         return self._shared(loader, "train", steps_of=loader.batch_size)
 
     def val_dataloader(self) -> DataLoader:

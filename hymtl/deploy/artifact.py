@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 
@@ -193,7 +193,7 @@ def _misfit(file: Path, described: Description, reason: str) -> str:
 
 def _digest_line(stream: BinaryIO, name: str) -> bytes:
     stream.seek(0)  # which writes what is buffered, too
-    return f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n".encode()
+    return f"{hashlib.file_digest(cast(Any, stream), 'sha256').hexdigest()}  {name}\n".encode()
 
 
 def _sha256(file: Path) -> str:
