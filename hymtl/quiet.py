@@ -24,6 +24,8 @@ FILTERS = (
     # Lightning: a run goes on in its folder on purpose.
     "Checkpoint directory .* exists and is not empty",
     "Experiment logs directory .* exists and is not empty",
+    # Hydra: conf/hydra/launcher/ has presets by the names that the launchers themselves have, which it also checks.
+    r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema",
     # Lightning: with pictures decoded once, workers would only take cores from the network (see hymtl/data/loader.py).
     ".*does not have many workers",
 )

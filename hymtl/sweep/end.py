@@ -1,6 +1,8 @@
 """The end of a sweep: one comparison of all its jobs, and an exit code that tells whether any failed."""
 
+import atexit
 import importlib
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -9,7 +11,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from hymtl import records, signals
-from hymtl.records import failure, result
+from hymtl.records import failure, job, result
+
+# What brings the plugins, by a part of their names.
+EXTRAS = {"optuna": "search", "joblib": "joblib", "submitit": "slurm", "ray": "ray"}
 
 
 class CompareAtTheEnd(Callback):
@@ -24,20 +29,49 @@ class CompareAtTheEnd(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Notes which failures are those of an earlier attempt."""
-        _check_sweeper(config.hydra.sweeper._target_)
         signals.go_on_with(_command(config.hydra.sweep.dir))
+        _check_installed("hydra/sweeper", config.hydra.sweeper._target_)
+        _check_installed("hydra/launcher", config.hydra.launcher._target_)
+        atexit.register(self._cut_short, Path(config.hydra.sweep.dir), os.getpid())
         self.earlier = _failures(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Print the comparison, then exit with code 1 if a job of this attempt failed, naming each."""
+        atexit.unregister(self._cut_short)
         sweep = Path(config.hydra.sweep.dir)
-        failed = sorted(file for file, when in _failures(sweep).items() if self.earlier.get(file) != when)
+        failed = self._failed(sweep)
         try:
             _compare(sweep)
         finally:
             if failed:
                 print(_said(failed, sweep), file=sys.stderr)
                 sys.exit(1)  # Hydra would turn any other exception of a callback into a warning
+
+    def _failed(self, sweep: Path) -> list[Path]:
+        """The failures of this attempt."""
+        return sorted(file for file, when in _failures(sweep).items() if self.earlier.get(file) != when)
+
+    def _cut_short(self, sweep: Path, process: int) -> None:
+        """As the process ends without having come here: a worker was killed, or a search found nothing that works."""
+        if os.getpid() != process:  # forked
+            return
+        failed, unfinished = self._failed(sweep), _unfinished(sweep)
+        if unfinished:
+            jobs = "".join(f"\n{folder.relative_to(sweep)}" for folder in unfinished)
+            print(
+                f"The sweep was cut short, and these jobs with it:{jobs}\n"
+                f"The same command with hydra.sweep.dir={sweep} goes on where they were.",
+                file=sys.stderr,
+            )
+        elif failed:
+            _compare(sweep)
+            print(_said(failed, sweep), file=sys.stderr)
+
+
+def _unfinished(sweep: Path) -> list[Path]:
+    """Folders of jobs that began and came to no end."""
+    begun = (file.parent for file in sorted(sweep.rglob(job.FILE)))
+    return [folder for folder in begun if not any((folder / name).exists() for name in (result.FILE, failure.FILE))]
 
 
 def _compare(sweep: Path) -> None:
@@ -68,10 +102,11 @@ def _command(sweep: str) -> str:
     return shlex.join(["python", "train.py", *words, f"hydra.sweep.dir={sweep}"])
 
 
-def _check_sweeper(target: str) -> None:
-    """Say how to install what a search needs, where Hydra would only call the plugin unknown."""
+def _check_installed(group: str, target: str) -> None:
+    """Say how to install what a search or a launcher needs, where Hydra would only call the plugin unknown."""
     try:
         importlib.import_module(target.rpartition(".")[0])
     except ImportError as error:
-        print(f'hydra/sweeper needs {target} ({error}): pip install -e ".[search]"', file=sys.stderr)
+        extra = next((extra for part, extra in EXTRAS.items() if part in target), "all")
+        print(f'{group} needs {target} ({error}): pip install -e ".[{extra}]"', file=sys.stderr)
         sys.exit(1)

@@ -20,6 +20,7 @@ from hymtl.records import job as job_record
 from hymtl.records.failure import Failure
 from hymtl.records.job import Job
 from hymtl.records.result import Result
+from hymtl.sweep import slots
 
 # What a run leaves before it has a checkpoint to resume from, or beside one that cannot be read.
 LEFTOVERS = (
@@ -36,6 +37,7 @@ def run(cfg: DictConfig) -> Result | None:
     None where it failed: then ``failure.json`` has the error and the overrides, and the sweep goes on. None too
     in other processes than the first. An interruption is no failure; it ends the sweep.
     """
+    slots.take(HydraConfig.get())
     folder = Path(cfg.run_dir)
     if not signals.handled():  # a launcher's own process; the one that started the sweep says how to go on
         signals.handle()

@@ -22,6 +22,7 @@ from hymtl.overrides import Overrides
 from hymtl.runtime import JOBS
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
@@ -40,6 +41,7 @@ def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
         with Overrides(conf) as overrides:
             arguments = [overrides.for_hydra(word) for word in arguments]
             options.overrides = [overrides.for_hydra(word) for word in options.overrides]
+            arguments += _absolute(options.overrides, overrides) if options.multirun else []
             said = _checked(options, overrides)
             arguments += _run_names(options, overrides)
     except HymtlError as error:
@@ -50,6 +52,16 @@ def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
     if said and not options.cfg:
         print(said)
     return arguments
+
+
+def _absolute(words: Sequence[str], overrides: Overrides) -> list[str]:
+    """The sweep's folder for launchers whose processes work in another folder than this one."""
+    fixed = [word.input_line or "" for word in overrides.parse(words) if not word.is_sweep_override()]
+    hydra = overrides.compose(fixed).hydra
+    folder = Path(hydra.sweep.dir)
+    if hydra.launcher._target_ == BASIC_LAUNCHER or folder.is_absolute():
+        return []
+    return [f"hydra.sweep.dir='{folder.absolute()}'"]
 
 
 def _checked(options: Namespace, overrides: Overrides) -> str | None:
