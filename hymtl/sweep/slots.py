@@ -10,6 +10,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig
@@ -33,7 +34,7 @@ class Slot:
 _taken: dict[Path, Slot] = {}  # of this process, which may run several jobs: CUDA keeps the GPU that it began with
 
 
-def take(hydra: DictConfig) -> Slot | None:
+def take(hydra: Any) -> Slot | None:
     """A slot of this sweep for this process, with its cores and its GPU; None where no jobs run side by side."""
     slots = _side_by_side(hydra.launcher)
     if slots < 2:
