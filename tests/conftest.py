@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from absl import logging as absl_logging
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
@@ -19,6 +20,8 @@ ASSETS = os.environ.get("HYMTL_TEST_ASSETS")
 EPOCHS = 2  # of the `fitted` runs
 
 sys.path.insert(0, str(ROOT))  # train.py is a script beside the package
+# Where a test configures logging anew, as Hydra does, absl (TensorBoard's) closes the stream it writes to: not pytest's.
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FETCH_KILLED_BEFORE_THE_LAST_STEP = """
 import os, signal
 from hymtl.data.sources import hymenoptera
-os.rename = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+hymenoptera.put_in_place = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
 hymenoptera.fetch()
 """
 

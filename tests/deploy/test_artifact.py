@@ -70,7 +70,7 @@ def test_one_flipped_byte_is_found_wherever_it_is(copied, name):
             damaged = bytearray(whole)
             damaged[place] ^= flip
             (folder / name).write_bytes(damaged)
-            with pytest.raises(HymtlError, match=r"elsewhere.*(sha256 differs|no description|has format)"):
+            with pytest.raises(HymtlError, match=r"elsewhere.*(sha256 differs|no description|has format|is no text)"):
                 artifact.load(folder)
 
 
@@ -128,7 +128,7 @@ def test_a_smuggled_pickle_does_not_run(copied, tmp_path, monkeypatch):
     ):
         write()
         sign(folder)
-        with pytest.raises(HymtlError, match="other than tensors, and was not run"):
+        with pytest.raises(HymtlError, match="other than tensors, and was not run|does not fit"):
             hymtl.load(folder)
         assert not Path("smuggled").exists()
 

@@ -203,7 +203,8 @@ def test_folds_predict_every_photo_once_and_the_test_part_is_scored(sweep, pictu
     whole = read_folder(pictures)
     predicted = []
     for fold, (folder, result) in enumerate(jobs(tmp_path / "sweep").items()):
-        assert result["data_split"] == {"folds": 2, "fold": fold, "test_fraction": 0.25}
+        split = {"folds": 2, "fold": fold, "val_fraction": None, "test_fraction": 0.25, "split_seed": 0, "group": None}
+        assert result["data_split"] == split
         assert result["dataset"]["digest"] == whole.digest
         photos = arrange(whole, folds=2, fold=fold, test_fraction=0.25)
         with (folder / "predictions.csv").open() as file:
