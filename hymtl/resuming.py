@@ -17,8 +17,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from hymtl import fingerprint
 from hymtl.errors import HymtlError
 from hymtl.files import write_whole
-from hymtl.overrides import Overrides
 from hymtl.records import plain
+from hymtl.settings.overrides import Overrides
 
 RECORDED = Path(".hydra", "overrides.yaml")
 CONFIG = Path(".hydra", "config.yaml")

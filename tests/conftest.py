@@ -20,7 +20,7 @@ ASSETS = os.environ.get("HYMTL_TEST_ASSETS")
 EPOCHS = 2  # of the `fitted` runs
 
 sys.path.insert(0, str(ROOT))  # train.py is a script beside the package
-# Where a test configures logging anew, as Hydra does, absl (TensorBoard's) closes what it writes to: not pytest's stream.
+# Where a test configures logging anew, as Hydra does, absl (TensorBoard's) closes its stream: not pytest's.
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 

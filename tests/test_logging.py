@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from hymtl import experiment
 from hymtl.errors import HymtlError
-from hymtl.overrides import Overrides
+from hymtl.settings.overrides import Overrides
 
 ROOT = Path(__file__).parents[1]
 SMALL = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hymtl.errors import HymtlError
-from hymtl.overrides import Overrides
+from hymtl.settings.overrides import Overrides
 from hymtl.sweep import preflight
 
 ROOT = Path(__file__).parents[1]

@@ -18,8 +18,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hymtl.errors import HymtlError
-from hymtl.overrides import Overrides
 from hymtl.runtime import JOBS
+from hymtl.settings.overrides import Overrides
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"

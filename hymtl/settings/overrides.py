@@ -19,8 +19,9 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from hymtl import settings, signatures
+from hymtl import settings
 from hymtl.errors import HymtlError, check_choice, did_you_mean
+from hymtl.settings import signatures
 
 PRIMARY = "config"
 LOOK = "All settings: python train.py --cfg job"
@@ -358,6 +359,6 @@ def _targets(cfg: DictConfig) -> Iterator[tuple[str, str]]:
         if isinstance(node, DictConfig) and node.get("_target_"):
             yield name, node["_target_"]
     yield "data", "hymtl.data.batches.PictureBatches"
-    file = Path(__file__).parent / "strategies" / f"{cfg.strategy.name}.py"
+    file = Path(__file__).parents[1] / "strategies" / f"{cfg.strategy.name}.py"
     if kind := signatures.dataclass_in(f"hymtl.strategies.{file.stem}") if file.is_file() else None:
         yield "strategy", kind
