@@ -1,6 +1,7 @@
 """What tests share: small drawn datasets, the real photos where they are, and composed configs."""
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -126,5 +127,7 @@ def fitted(config, pictures, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _one_random_state():
-    """No test depends on what another drew."""
+    """No test depends on what another drew, or which loggers it silenced."""
     torch.manual_seed(0)
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("hymtl")]:
+        logging.getLogger(name).disabled = False

@@ -76,7 +76,7 @@ def test_no_test_has_to_change_for_them(followed, tmp_path):
     copy, _ = followed
     names = "help or every or features_as_it_says or addresses or stages_of_a_backbone or cut_at_any_stage"
     said = run(
-        copy, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "tests/test_config.py",
+        copy, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "tests/test_config.py",
         "tests/backbones/test_backbones.py", "tests/strategies/test_strategies.py", "tests/e2e/test_commands.py",
         "-k", names, home=tmp_path,
     )  # fmt: skip

@@ -38,7 +38,7 @@ class History(pl.Callback):
         self.epochs, self._resumed = list(state_dict["epochs"]), True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not (self._resumed and self.epochs and trainer.is_global_zero):
+        if not (self._resumed and trainer.ckpt_path and self.epochs and trainer.is_global_zero):
             return
         last = self.epochs[-1]
         number = int(last["epoch"])
