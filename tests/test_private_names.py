@@ -113,7 +113,11 @@ def _replaced() -> set[str]:
     for module in pkgutil.walk_packages(hymtl.__path__, "hymtl."):
         if module.name.endswith("__main__"):
             continue
-        for kind in vars(importlib.import_module(module.name)).values():
+        try:
+            imported = importlib.import_module(module.name)
+        except ModuleNotFoundError:  # of an extra that is missing
+            continue
+        for kind in vars(imported).values():
             if inspect.isclass(kind) and kind.__module__ == module.name:
                 others = [base for base in kind.__mro__[1:] if not base.__module__.startswith("hymtl")]
                 methods = {name for name, value in vars(kind).items() if inspect.isfunction(value)}
