@@ -191,9 +191,10 @@ def _device(trainer: pl.Trainer) -> str:
 
 
 def git_commit() -> str | None:
-    """The commit of this code, marked where the working tree differs; None outside a git checkout."""
+    """The commit of this code, marked where the working tree differs; None outside a git checkout of its own."""
     here = Path(__file__).parent
     try:
+        _git(here, "ls-files", "--error-unmatch", __file__)  # installed into a project, the checkout is the project's
         commit = _git(here, "rev-parse", "HEAD")
         return commit + ("-dirty" if _git(here, "status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):

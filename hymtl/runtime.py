@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 JOBS = "HYMTL_SWEEP_JOBS"  # in the environment: of how many jobs of a sweep this is one
 
@@ -67,3 +68,10 @@ def _glibc(function: str) -> Callable | None:
 def available_cores() -> int:
     """Cores that this process may use, which under a cluster's scheduler are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def train_command() -> str:
+    """How the user of this process begins a training: as it was begun itself, where it is one."""
+    called = Path(sys.argv[0])
+    installed = called.stem == "hymtl" or (called.stem, called.parent.name) == ("__main__", "hymtl")
+    return "hymtl train" if installed else "python train.py"

@@ -17,6 +17,7 @@ from hymtl.folder import CHECKPOINTS
 from hymtl.records import failure, result
 from hymtl.records.failure import Failure
 from hymtl.records.result import Result
+from hymtl.runtime import train_command
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def run(cfg: DictConfig) -> Result | None:
     folder = Path(cfg.run_dir)
     if os.environ.get("LOCAL_RANK", "0") != "0":  # one of several processes: the first has the folder
         return experiment.run(_gone_on(cfg, folder))
-    signals.go_on_with(f"python train.py resume={shlex.quote(cfg.run_dir)}")
+    signals.go_on_with(f"{train_command()} resume={shlex.quote(cfg.run_dir)}")
     with _alone(folder):
         try:
             made = _finished(cfg, folder) or _made(cfg, folder)

@@ -1,21 +1,29 @@
-"""The command `hymtl`: what to do with a finished run. Each sub-command is a file of this folder."""
+"""The command `hymtl`: train, and what to do with a finished run. Each sub-command is a file of this folder."""
 
 import argparse
 import os
 import sys
 
+import hymtl
 from hymtl import signals
-from hymtl.cli import benchmark, check, compare, explain, export, predict, serve
+from hymtl.cli import benchmark, check, compare, explain, export, init, predict, serve, train
 from hymtl.errors import HymtlError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one sub-command and return the exit code (0, 1 something was refused, 129, 130 or 143 interrupted)."""
-    parser = argparse.ArgumentParser(prog="hymtl", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (predict, check, export, benchmark, explain, serve, compare):
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == [train.NAME]:  # the other words are in Hydra's language
+        return _train(words[1:])
+    parser = argparse.ArgumentParser(prog="hymtl", description=hymtl.__doc__)
+    parser.add_argument("--version", action="version", version=f"hymtl {hymtl.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND")
+    for command in (init, check, train, predict, export, benchmark, explain, serve, compare):
         command.add_to(commands)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(words)
+    if "function" not in options:
+        parser.print_help()
+        return 0
     if arguments is None:  # the process is this command's own
         signals.handle()
     try:
@@ -31,3 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads has enough, `hymtl ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
         return 0
+
+
+def _train(words: list[str]) -> int:
+    signals.handle("the same command, as nothing is saved yet")
+    try:
+        train.train(words, train.configs())
+    except HymtlError as error:
+        print(f"hymtl: {error}", file=sys.stderr)
+        return 1
+    return 0

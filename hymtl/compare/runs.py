@@ -14,6 +14,7 @@ from hymtl.records.benchmark import Benchmark
 from hymtl.records.failure import Failure
 from hymtl.records.predictions import Guess
 from hymtl.records.result import Result, Split
+from hymtl.runtime import train_command
 
 T = TypeVar("T")
 
@@ -103,7 +104,7 @@ def find(folders: Iterable[Path]) -> Found:
         _read(run_folder, found)
     if not found.runs and not found.absent:
         where = ", ".join(map(str, folders)) or "no folder"
-        raise HymtlError(f"No run in {where}: a run's folder holds {result.FILE}. Train one with `python train.py`.")
+        raise HymtlError(f"No run in {where}: a run's folder holds {result.FILE}. Train one with `{train_command()}`.")
     return found
 
 

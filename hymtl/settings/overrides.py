@@ -21,10 +21,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hymtl import settings
 from hymtl.errors import HymtlError, check_choice, did_you_mean
+from hymtl.runtime import train_command
 from hymtl.settings import signatures
 
 PRIMARY = "config"
-LOOK = "All settings: python train.py --cfg job"
+LOOK = f"All settings: {train_command()} --cfg job"
 DISPENSABLE = ("callbacks", "logger", "scheduler", "experiment", "debug", "ckpt_path")  # what ~NAME may take out
 CHOSEN_BY_NAME = ("strategy.name", "backbone.name", "data.source")  # each a file of conf/ too
 FEW = 16  # names that a message may list
@@ -157,7 +158,7 @@ class Overrides:
         for word, override in zip(words, parsed, strict=True):
             key = override.key_or_group
             if override.is_sweep_override():
-                return f"{word} are several values. A sweep over them takes -m: python train.py -m {' '.join(words)}"
+                return f"{word} are several values. A sweep over them takes -m: {train_command()} -m {' '.join(words)}"
             if f"'{key}'" not in str(error) and not str(error).startswith(f"Multiple values for {key}."):
                 continue
             if override.is_add() and word in chosen:

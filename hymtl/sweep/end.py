@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from hymtl import records, signals
 from hymtl.records import failure, job, result
+from hymtl.runtime import train_command
 
 # What brings the plugins, by a part of their names.
 EXTRAS = {"optuna": "search", "joblib": "joblib", "submitit": "slurm", "ray": "ray"}
@@ -99,7 +100,7 @@ def _said(failed: list[Path], sweep: Path) -> str:
 def _command(sweep: str) -> str:
     """What goes on with a sweep: the command that began it, in the same folder."""
     words = [word for word in sys.argv[1:] if not word.startswith("hydra.sweep.dir=")]
-    return shlex.join(["python", "train.py", *words, f"hydra.sweep.dir={sweep}"])
+    return f"{train_command()} {shlex.join([*words, f'hydra.sweep.dir={sweep}'])}"
 
 
 def _check_installed(group: str, target: str) -> None:

@@ -1,0 +1,74 @@
+"""`hymtl train`, and `train.py` of a checkout: one experiment, or with -m a sweep of them."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hymtl.errors import HymtlError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+NAME = "train"
+PACKAGE = Path(__file__).parents[1]
+
+
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """List the sub-command; the words after it are for Hydra (see :func:`hymtl.cli.main`)."""
+    commands.add_parser(NAME, help="one experiment, or with -m a sweep of them", add_help=False)
+
+
+def train(words: list[str], conf: Path) -> None:
+    """Run what the ``words`` of the command line say, composed from the folder ``conf``.
+
+    The process ends here, with code 1, where it fails.
+    """
+    import hydra  # here, so that the other sub-commands do not wait for it
+
+    from hymtl import resuming
+    from hymtl.sweep import preflight
+
+    sys.argv[1:] = preflight.refuse_or_announce(resuming.prepared_or_exit(words, conf), conf)
+    hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(experiment)()
+
+
+def experiment(cfg: "DictConfig") -> float | None:
+    """One experiment, or one job of a sweep. Returns what a Hydra sweeper maximizes: the validation accuracy."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import CompactHydraException
+    from hydra.types import RunMode
+
+    from hymtl.runtime import quicker_imports
+
+    with quicker_imports():  # here, so that --help does not wait for torch
+        from hymtl import single
+        from hymtl.records import result
+        from hymtl.sweep import job
+
+    try:
+        made = job.run(cfg) if HydraConfig.get().mode == RunMode.MULTIRUN else single.run(cfg)
+    except HymtlError as error:
+        raise CompactHydraException(str(error)) from error  # which Hydra prints without a traceback
+    if made is None:  # not the first of several processes, or a job of a sweep that failed
+        return None
+    print(result.summary(made, cfg.run_dir))
+    return made.accuracy
+
+
+def configs() -> Path:
+    """The folder of configs: that of a project (`hymtl init`) where the command was called in one, else hymtl's own."""
+    own = Path.cwd() / "conf"
+    return own if (own / "config.yaml").is_file() else packaged()
+
+
+def packaged() -> Path:
+    """The configs that came with hymtl.
+
+    Raises:
+        HymtlError: if they are gone.
+    """
+    for folder in (PACKAGE / "conf", PACKAGE.parent / "conf"):  # as installed; in a checkout
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise HymtlError("The configs that come with hymtl could not be found: install it anew.")
