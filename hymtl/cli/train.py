@@ -30,7 +30,7 @@ def train(words: list[str], conf: Path) -> None:
     from hymtl.sweep import preflight
 
     sys.argv[1:] = preflight.refuse_or_announce(resuming.prepared_or_exit(words, conf), conf)
-    hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(experiment)()
+    hydra.main(version_base="1.3", config_path=str(conf.absolute()), config_name="config")(experiment)()
 
 
 def experiment(cfg: "DictConfig") -> float | None:
