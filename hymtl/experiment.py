@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
@@ -16,26 +16,27 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
-from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from hymtl import fingerprint, folder, processes, recording, settings, strategies
+from hymtl import fingerprint, folder, loggers, processes, recording, settings, strategies
 from hymtl.backbones import pretrained
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.callbacks.best_checkpoint import BestCheckpoint, mode
 from hymtl.callbacks.convert_best import ConvertBest
 from hymtl.callbacks.curves import Curves
+from hymtl.callbacks.deadline import Deadline
 from hymtl.callbacks.history import History
+from hymtl.callbacks.last_checkpoint import LastCheckpoint
 from hymtl.callbacks.progress import progress
 from hymtl.callbacks.random_state import RandomState
 from hymtl.checkpoints import WholeCheckpoints
-from hymtl.data import check
+from hymtl.data import check, sources
 from hymtl.data.balance import class_weights
 from hymtl.data.batches import PictureBatches
 from hymtl.data.datamodule import PhotoDataModule
 from hymtl.data.photos import PhotoFolder
-from hymtl.data.sources import find_photos
-from hymtl.data.splits import arrange
+from hymtl.data.splits import arrange, set_aside
+from hymtl.deploy import held_out
+from hymtl.deploy.held_out import HeldOut
 from hymtl.errors import HymtlError
 from hymtl.features import probe
 from hymtl.features.store import FeatureStore
@@ -116,24 +117,43 @@ def prepare(cfg: DictConfig) -> Experiment:
     strategy = strategies.create(**cfg.strategy)
     _check_accelerator(cfg, strategy)
     photos, weights = find(cfg)
+    folds = _held_out(cfg)
+    photos = folds.arranged(photos) if folds else photos
     _announce(photos, weights)
     strategy.check(weights)
-    return build(cfg, strategy, photos, weights)
+    return build(cfg, strategy, photos, weights, folds)
 
 
 def find(cfg: DictConfig) -> tuple[PhotoFolder, Pretrained]:
     """The pictures, split, and the weights to start from."""
-    split = {key: cfg.data[key] for key in SPLIT}
-    photos = find_photos(cfg.data.source, cfg.data.root)
-    findings = check.examine(photos, progress=cfg.trainer.get("enable_progress_bar", True))
-    photos = arrange(check.without_bad(photos, findings, cfg.data.on_bad), **split)
-    photos = check.without_leaks(photos, findings, cfg.data.leaks)
+    photos = find_photos(cfg)
     model = cfg.backbone.get("model")  # of a family that has too many to list
     return photos, pretrained.find("/".join(filter(None, (cfg.backbone.name, model))), cfg.backbone.weights)
 
 
-def build(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, weights: Pretrained) -> Experiment:
-    """Batches, network, module and trainer."""
+def find_photos(cfg: DictConfig) -> PhotoFolder:
+    """The pictures, checked and split."""
+    split = {key: cfg.data[key] for key in SPLIT}
+    photos = sources.find_photos(cfg.data.source, cfg.data.root)
+    findings = check.examine(photos, progress=cfg.trainer.get("enable_progress_bar", True))
+    photos = check.without_bad(photos, findings, cfg.data.on_bad)
+    racing = cfg.get("choose")
+    if racing and "test" in photos.splits:
+        split["test_fraction"] = 0.0  # its own part is the test
+    photos = check.without_leaks(arrange(photos, **split), findings, cfg.data.leaks)
+    return set_aside(photos) if racing and racing.held_out is None else photos
+
+
+def _held_out(cfg: DictConfig) -> HeldOut | None:
+    """What folds say of all photos, where none is held out from training any more."""
+    racing = cfg.get("choose")
+    return held_out.read([Path(folder) for folder in racing.held_out]) if racing and racing.held_out else None
+
+
+def build(
+    cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, weights: Pretrained, folds: HeldOut | None = None
+) -> Experiment:
+    """Batches, network, module and trainer; with ``folds`` these validate, and nothing does as it trains."""
     loading = {key: value for key, value in cfg.data.items() if key not in NOT_LOADED}
     expected = weights.backbone.preprocessing
     resize = settings.resize(cfg, expected.size)
@@ -155,7 +175,7 @@ def build(cfg: DictConfig, strategy: Strategy, photos: PhotoFolder, weights: Pre
         pretrained=weights,
     )
     history = History()
-    return Experiment(module, PhotoDataModule(pictures), _trainer(cfg, strategy, history), history)
+    return Experiment(module, PhotoDataModule(pictures), _trainer(cfg, strategy, history, folds), history)
 
 
 def fit(built: Experiment, ckpt_path: str | None = None) -> None:
@@ -188,32 +208,8 @@ def record(built: Experiment, cfg: DictConfig) -> result.Result | None:
         Path(cfg.run_dir),
         seed=cfg.seed,
         config_hash=fingerprint.digest(fingerprint.settings(cfg)),
-        probe=_probe(built, cfg.data.features_gb),
+        probe=None if _held_out(cfg) else _probe(built, cfg.data.features_gb),
     )
-
-
-def _loggers(cfg: DictConfig | None) -> list[Logger]:
-    """The one that ``cfg`` describes, or the several in it, by name."""
-    chosen = [cfg] if cfg and "_target_" in cfg else [logger for logger in (cfg or {}).values() if logger]
-    loggers = [_instantiated(logger, "logger") for logger in chosen]
-    for logger in loggers:
-        try:
-            _ = logger.experiment  # wandb and MLflow find out only here that they are not logged in, or not reached
-        except Exception as error:  # each has its own
-            name = type(logger).__name__
-            remedy = " Or work offline: logger.offline=true." if name == "WandbLogger" else ""
-            raise HymtlError(f"logger: {name}: {str(error).strip()}{remedy}") from error
-    return loggers
-
-
-def _instantiated(cfg: DictConfig, section: str) -> Any:
-    """What a ``_target_`` and its arguments describe, with the section's name in what it complains about."""
-    try:
-        return instantiate(cfg)
-    except (InstantiationException, ModuleNotFoundError, MisconfigurationException) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        target = cfg.get("_target_")
-        raise HymtlError(f"{section}: {target}: {reason}. See conf/{section}/.") from error
 
 
 def _probe(built: Experiment, features_gb: float) -> result.Probe | None:
@@ -258,33 +254,39 @@ def _announce(photos: PhotoFolder, weights: Pretrained) -> None:
     log.info("backbone  %s, weights %s, sha256 %.12s", weights.backbone.name, weights.weights, weights.digest)
 
 
-def _trainer(cfg: DictConfig, strategy: Strategy, history: History) -> pl.Trainer:
+def _trainer(cfg: DictConfig, strategy: Strategy, history: History, folds: HeldOut | None) -> pl.Trainer:
     accelerator = "cpu" if strategy.cpu_only else cfg.trainer.accelerator
     # Without these there is no result, so no override takes them out. BestCheckpoint comes first of all checkpoints,
     # so that Lightning's ckpt_path="best" means it; those of the config see what ConvertBest made.
+    checkpoints = f"{cfg.run_dir}/checkpoints"
     needed = [
-        BestCheckpoint(f"{cfg.run_dir}/checkpoints", cfg.monitor),
+        LastCheckpoint(checkpoints, folds.best) if folds else BestCheckpoint(checkpoints, cfg.monitor),
         RandomState(),
         history,
         Curves(),
-        ConvertBest(f"{cfg.run_dir}/artifact", cfg.calibration),
+        ConvertBest(f"{cfg.run_dir}/artifact", cfg.calibration, folds),
     ]
-    if cfg.early_stopping:
+    if (racing := cfg.get("choose")) and racing.deadline:
+        needed.append(Deadline(racing.deadline))
+    if cfg.early_stopping and not folds:
         needed.append(EarlyStopping(cfg.monitor, patience=cfg.early_stopping, mode=mode(cfg.monitor)))
-    chosen = [_instantiated(callback, "callbacks") for callback in (cfg.get("callbacks") or {}).values() if callback]
+    chosen = [
+        loggers.instantiated(callback, "callbacks") for callback in (cfg.get("callbacks") or {}).values() if callback
+    ]
     if not any(isinstance(callback, ProgressBar) for callback in chosen):
         chosen.append(progress(bar=cfg.trainer.get("enable_progress_bar", True), job=_job()))
     bar = any(isinstance(callback, ProgressBar) for callback in chosen)  # or Lightning would add its own
-    loggers = _loggers(cfg.get("logger"))
+    told = loggers.of(cfg.get("logger"))
     of_processes = processes.trainer_arguments(phased=strategy.phased)
     try:
         return instantiate(
             cfg.trainer,
             accelerator=accelerator,
-            logger=loggers,
+            logger=told,
             callbacks=needed + chosen,
             enable_progress_bar=bar,
             use_distributed_sampler=False,  # which would count photos twice, see PhotoDataModule
+            **({"limit_val_batches": 0} if folds else {}),
             plugins=[WholeCheckpoints(), *of_processes.pop("plugins", [])],
             **of_processes,
         )

@@ -13,6 +13,7 @@ def settings(cfg: DictConfig) -> dict:
     with open_dict(kept):
         kept.run_dir, kept.ckpt_path = "", None  # callbacks point below run_dir
         kept.logger = None  # who is told decides nothing
+        kept.pop("choose", None)  # what is asked of a race is asked of none of its runs
         kept.pop("resume", None)  # as ckpt_path, but younger than some records
     return cast(dict, OmegaConf.to_container(kept, resolve=True))
 

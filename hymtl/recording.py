@@ -58,7 +58,7 @@ def record(
 def _collect(module: TransferModule, trainer: pl.Trainer, history: dict, seed: int, config_hash: str | None) -> Result:
     deployed, strategy, facts = module.deployed, module.strategy, module.hparams
     best, pictures = trainer.checkpoint_callback, trainer.datamodule.pictures
-    assert deployed and isinstance(best, BestCheckpoint) and best.best_model_score is not None
+    assert deployed and isinstance(best, BestCheckpoint) and best.best_epoch >= 0
     timer = next((callback for callback in trainer.callbacks if isinstance(callback, Timer)), None)
     return Result(
         format=result.FORMAT,
@@ -78,7 +78,7 @@ def _collect(module: TransferModule, trainer: pl.Trainer, history: dict, seed: i
             val_acc=best.best_acc,
             val_loss=best.best_loss,
             balanced_acc=best.best_balanced_acc,
-            monitor=best.monitor,
+            monitor=best.monitor or "the last epoch",
         ),
         int8=result.Deployed(val_acc=deployed.val.accuracy, val_loss=deployed.val.loss) if strategy.quantizes else None,
         val=_scores(deployed.val, facts.classes),

@@ -9,6 +9,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from hymtl import checkpoints
 from hymtl.deploy.convert import convert
+from hymtl.deploy.held_out import HeldOut
 from hymtl.network import Classifier
 from hymtl.runtime import give_back
 
@@ -20,8 +21,8 @@ class ConvertBest(pl.Callback):
     it was, on its device, so that it can be tested or fitted again.
     """
 
-    def __init__(self, dirpath: str, calibration: str | None = None) -> None:
-        self.dirpath, self.calibration = Path(dirpath), calibration
+    def __init__(self, dirpath: str, calibration: str | None = None, folds: HeldOut | None = None) -> None:
+        self.dirpath, self.calibration, self.folds = Path(dirpath), calibration, folds
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -40,6 +41,7 @@ class ConvertBest(pl.Callback):
             batches=data.batches,
             best_epoch=getattr(best, "best_epoch", None),
             calibrated=self.calibration is not None,
+            folds=self.folds,
         )
 
 

@@ -13,12 +13,21 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where comparison.csv, .md and .html go; else the first DIR"
     )
+    parser.add_argument(
+        "--choose",
+        nargs="*",
+        metavar="LIMIT",
+        help="say which row to ship: the cheapest that is not worse than the best by more than margin=0.01, within "
+        "max_ms=NUMBER and max_mb=NUMBER where given",
+    )
     parser.set_defaults(function=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the comparison and write its files."""
     from hymtl.compare import comparison  # here, so that --help does not wait for scipy
+    from hymtl.records import choice
 
-    print(comparison.compare(options.folders, options.out))
+    limits = None if options.choose is None else choice.limits_of_words(options.choose)
+    print(comparison.compare(options.folders, options.out, limits))
     return 0

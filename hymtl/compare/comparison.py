@@ -5,46 +5,58 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from hymtl.compare import grouping, page, runs
+from hymtl import records
+from hymtl.compare import choice, grouping, page, runs
 from hymtl.compare.columns import columns
 from hymtl.compare.rows import Row
 from hymtl.compare.runs import Absent, Found
 from hymtl.compare.tables import Table
 from hymtl.errors import HymtlError, printable
 from hymtl.files import WriteError, clear_leftovers, write_whole
+from hymtl.records import choice as choice_record
+from hymtl.records.choice import Choice, Limits
 
 NAME = "comparison"
 _LISTED = 25  # rows, pairs and lost runs in words; the CSV and the page have them all
 
 
-def compare(folders: Iterable[Path | str], out: Path | str | None = None) -> str:
+def compare(folders: Iterable[Path | str], out: Path | str | None = None, limits: Limits | None = None) -> str:
     """Compare the runs in and below ``folders``; return the text to print.
 
     ``comparison.csv``, ``comparison.md`` and ``comparison.html`` are written to ``out``, by default the first folder.
-    Failed, unfinished and unreadable runs are listed, never an error.
+    Failed, unfinished and unreadable runs are listed, never an error. With ``limits`` a row of each table is chosen;
+    without, the choice that a race left in one of the folders, or in ``out``, is shown.
 
     Raises:
-        HymtlError: if a folder is missing, no run is found at all, or ``out`` cannot be written to.
+        HymtlError: if a folder is missing, no run is found at all, or ``out`` cannot be written to; with ``limits``, if
+            no row keeps them.
     """
     paths = [Path(folder) for folder in folders]
     found = _presentable(runs.find(paths))
     tables = grouping.tables(found.runs, found.absent)
     out = Path(out or paths[0])
+    choices = [choice.decide(table, limits) for table in tables] if limits else _made([*paths, out])
     files = [out / f"{NAME}.{kind}" for kind in ("csv", "md", "html")]
     try:
         out.mkdir(parents=True, exist_ok=True)
         _write_csv(files[0], tables, found.absent)
         clear_leftovers(out)
-        write_whole(files[1], markdown(tables, found))
-        write_whole(files[2], printable(page.render(tables, found)))
+        write_whole(files[1], markdown(tables, found, choices))
+        write_whole(files[2], printable(page.render(tables, found, choices)))
     except (OSError, WriteError) as error:
         raise HymtlError(f"{out} cannot be written to: {error}. Choose another folder with --out.") from error
-    return f"{text(tables, found)}\n\n" + "\n".join(f"written  {file}" for file in files)
+    return f"{text(tables, found, choices)}\n\n" + "\n".join(f"written  {file}" for file in files)
+
+
+def _made(folders: Iterable[Path]) -> list[Choice]:
+    """What races chose in these folders."""
+    files = dict.fromkeys(folder / choice_record.FILE for folder in folders)
+    return [records.read(Choice, file) for file in files if file.is_file()]
 
 
 def _presentable(found: Found) -> Found:
     """Without the runs whose records, though each field is in its range, make no table: they are listed as such."""
-    kept = Found(absent=found.absent, warnings=found.warnings)
+    kept = Found(winners=found.winners, absent=found.absent, warnings=found.warnings)
     for run in found.runs:
         alone = Found([run])
         try:
@@ -68,9 +80,9 @@ def headline(found: Found) -> str:
     return ", ".join(counts)
 
 
-def text(tables: list[Table], found: Found) -> str:
+def text(tables: list[Table], found: Found, choices: Iterable[Choice] = ()) -> str:
     """For a terminal."""
-    lines = ["", headline(found)]
+    lines = ["", *(line for made in choices for line in (f"Choice: {made.data}", *made.sentences, "")), headline(found)]
     for table in tables:
         shown = columns(table)
         cells = [["", *(column.heading for column in shown)]]
@@ -115,9 +127,12 @@ def _first_line(error: str) -> str:
     return next((line for line in error.splitlines() if line.strip()), error)
 
 
-def markdown(tables: list[Table], found: Found) -> str:
+def markdown(tables: list[Table], found: Found, choices: Iterable[Choice] = ()) -> str:
     """For a README or an issue."""
-    lines = ["# Comparison", "", headline(found)]
+    lines = ["# Comparison", ""]
+    for made in choices:
+        lines += [f"## Choice: {_cell(made.data)}", "", *(f"- {_cell(sentence)}" for sentence in made.sentences), ""]
+    lines += [headline(found)]
     for table in tables:
         shown = columns(table)
         lines += ["", f"## {_cell(table.title)}", "", *(f"**{_cell(warning)}**\n" for warning in table.warnings)]

@@ -11,8 +11,9 @@ from hymtl.compare.tables import Table
 POOLED = ("seed", "data.fold")
 # Where things are and how fast they load: the table's digests say what data and weights were used.
 _PLUMBING = (
-    "run_dir", "ckpt_path", "resume", "data.root", "data.source", "data.workers", "data.cache_gb", "backbone.weights",
-    "trainer.default_root_dir", "trainer.enable_progress_bar", "trainer.log_every_n_steps", "logger.",
+    "run_dir", "ckpt_path", "resume", "choose.", "data.root", "data.source", "data.workers", "data.cache_gb",
+    "backbone.weights", "trainer.default_root_dir", "trainer.enable_progress_bar", "trainer.log_every_n_steps",
+    "logger.",
     # Those that hymtl adds itself: none of them changes a result.
     "callbacks.best.", "callbacks.convert.", "callbacks.features.", "callbacks.last.", "callbacks.pictures.",
     "callbacks.random.", "callbacks.timer.",

@@ -4,6 +4,7 @@
 JSON. Here is what they say, as text and numbers.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -16,6 +17,7 @@ from hymtl.compare.grouping import describe
 from hymtl.compare.rows import Photos, Row
 from hymtl.compare.runs import Found, Run
 from hymtl.compare.tables import Table
+from hymtl.records.choice import Choice
 
 CURVES_UP_TO = 40  # rows with curves; a search of hundreds would make a page of megabytes that nobody can read
 _GUESSES_UP_TO = 12  # rows named under a photo
@@ -55,8 +57,8 @@ class Gallery(NamedTuple):
     note: str
 
 
-def render(tables: list[Table], found: Found) -> str:
-    """The whole page."""
+def render(tables: list[Table], found: Found, choices: Sequence[Choice] = ()) -> str:
+    """The whole page, with what was chosen first."""
     loader = PackageLoader("hymtl.compare", "")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
@@ -64,6 +66,7 @@ def render(tables: list[Table], found: Found) -> str:
     return environment.get_template("page.html").render(
         style=source("page.css"),
         script=source("page.js"),
+        choices=choices,
         tables=tables,
         found=found,
         data=[_data(table) for table in tables],

@@ -85,6 +85,7 @@ class Found:
     """What lies below some folders; ``warnings`` name files that were left out."""
 
     runs: list[Run] = field(default_factory=list)
+    winners: list[Run] = field(default_factory=list)  # trained on all folds once these had chosen: none of the rows
     absent: list[Absent] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -102,6 +103,7 @@ def find(folders: Iterable[Path]) -> Found:
     found = Found()
     for run_folder in sorted({inside for folder in folders for inside in _run_folders(folder)}):
         _read(run_folder, found)
+    found.runs = found.runs or found.winners
     if not found.runs and not found.absent:
         where = ", ".join(map(str, folders)) or "no folder"
         raise HymtlError(f"No run in {where}: a run's folder holds {result.FILE}. Train one with `{train_command()}`.")
@@ -119,7 +121,8 @@ def _read(folder: Path, found: Found) -> None:
     overrides = tuple(map(str, _optional(_overrides, folder / ".hydra" / "overrides.yaml", found) or ()))
     try:
         if (folder / result.FILE).is_file():
-            found.runs.append(_run(folder, overrides, found))
+            run = _run(folder, overrides, found)
+            (found.winners if run.split.folds and run.split.fold is None else found.runs).append(run)
         elif (folder / failure.FILE).is_file():
             failed = records.read(Failure, folder / failure.FILE)
             found.absent.append(Absent(folder, "failed", failed.error, tuple(failed.overrides) or overrides))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hymtl.compare import statistics
-from hymtl.compare.rows import Photos, Row
+from hymtl.compare.rows import Photos, Row, paired
 from hymtl.compare.runs import Run
 
 PAIRS_UP_TO = 12  # rows of which all pairs are tested; of more, each against the best one
@@ -162,19 +162,9 @@ def _weights(run: Run) -> str:
 
 def _compared(first: Photos, second: Photos) -> tuple[int, float, float]:
     """How many photos both were scored on, the difference of accuracy on them, and the p-value."""
-    if first.names == second.names:
-        left, right = first.right, second.right
-    else:
-        both = sorted(set(first.names) & set(second.names))
-        if not both:
-            return 0, 0.0, 1.0
-        left, right = (
-            photos.right[[position[name] for name in both]]
-            for photos in (first, second)
-            for position in [{name: i for i, name in enumerate(photos.names)}]
-        )
-    scale = math.lcm(first.scale, second.scale)
-    differences = left * (scale // first.scale) - right * (scale // second.scale)
+    differences, scale = paired(first, second)
+    if not len(differences):
+        return 0, 0.0, 1.0
     return len(differences), float(differences.mean() / scale), statistics.paired(differences)
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from hymtl.data.photos import SPLITS, UNSPLIT, Photo, PhotoFolder
 from hymtl.errors import HymtlError
 
+ASIDE = "aside"  # what the test part is called until it is due
 VAL_FRACTION = 0.2  # of pictures that come without splits
 
 Splits = dict[str, list[Photo]]
@@ -32,9 +33,10 @@ def arrange(
 
     ``test_fraction`` of each class, of train and of val alike, becomes the test part. Then, with ``folds``,
     what is left of train and val is pooled and cut in that many parts with each class in the same share:
-    number ``fold`` (from 0) validates, the others train. With ``val_fraction``, that share of each class of the pool
-    validates, :data:`VAL_FRACTION` where there are no splits and neither is given. Otherwise every photo stays in its
-    split. Photos of one group, which is what the regular expression ``group`` finds in their names, stay together.
+    number ``fold`` (from 0) validates, the others train; without a number all of them do both. With ``val_fraction``,
+    that share of each class of the pool validates, :data:`VAL_FRACTION` where there are no splits and neither is given.
+    Otherwise every photo stays in its split. Photos of one group, which is what the regular expression ``group`` finds
+    in their names, stay together.
 
     Raises:
         HymtlError: if the folder has a test part of its own, a class has too few photos, a name has no group, or a
@@ -53,12 +55,14 @@ def arrange(
         return photos
     splits = photos.splits
     if test_fraction:
-        splits = _set_aside(photos, test_fraction, split_seed)
+        splits = _with_test(photos, test_fraction, split_seed)
     pool = [photo for name in (UNSPLIT, "train", "val") for photo in splits.get(name, [])]
     if folds is not None and fold is not None:
         parts = _parts(pool, folds, photos.classes, split_seed)
         train = [photo for number, part in enumerate(parts) if number != fold for photo in part]
         splits = splits | {"train": train, "val": parts[fold]}
+    elif folds is not None:
+        splits = {"train": pool} | {name: split for name, split in splits.items() if name == "test"}
     elif val_fraction is not None:
         share = val_fraction / (1 - test_fraction) if test_fraction else val_fraction  # of all, not of what is left
         train, val = _cut(pool, share, split_seed, least=1)
@@ -67,11 +71,18 @@ def arrange(
     splits = {name: sorted(split, key=lambda photo: (photo.label, photo.name)) for name, split in splits.items()}
     _check_classes(splits, photos.classes)
     _check_groups(splits)
+    if "val" not in splits:
+        splits["val"] = splits["train"]
     arrangement = {
         "folds": folds, "fold": fold, "val_fraction": val_fraction, "test_fraction": test_fraction,
         "split_seed": split_seed, "group": group,
     }  # fmt: skip
     return replace(photos, splits=splits, arrangement=arrangement)
+
+
+def set_aside(photos: PhotoFolder) -> PhotoFolder:
+    """The same photos, the test part under a name that nobody scores."""
+    return replace(photos, splits={ASIDE if name == "test" else name: split for name, split in photos.splits.items()})
 
 
 def folds(photos: Sequence[Photo], most: int) -> list[list[int]]:
@@ -111,7 +122,7 @@ def _grouped(photos: PhotoFolder, expression: str) -> PhotoFolder:
     return replace(photos, splits=splits)
 
 
-def _set_aside(photos: PhotoFolder, fraction: float, seed: int) -> Splits:
+def _with_test(photos: PhotoFolder, fraction: float, seed: int) -> Splits:
     if "test" in photos.splits:
         raise HymtlError(
             f"data.test_fraction={fraction}: {photos.root} has a test part of its own, which is scored in any case. "

@@ -49,6 +49,11 @@ def _lines(facts: Mapping, scores: Mapping, cost: Mapping | None, calibration: C
     after = "" if calibration.ece_after is None else f", {calibration.ece_after:.4f} after"
     dataset, backbone = sources.get("dataset", {}), sources.get("backbone", {})
     photos = scores["val_photos"]
+    flattered = "The best epoch was chosen on the same photos, which flatters it."
+    if scores.get("folds"):
+        flattered = (
+            f"Out of fold, each fold's best epoch; then it was trained on all {photos}, and its last epoch kept."
+        )
     right = round(scores["val_acc"] * photos)
     interval = binomtest(right, photos).proportion_ci(method="wilson")
     lines = [
@@ -60,7 +65,7 @@ def _lines(facts: Mapping, scores: Mapping, cost: Mapping | None, calibration: C
         f"- data: {_dataset(facts)}, {dataset.get('train', '?')} to train on, sha256 `{dataset.get('digest')}`",
         f"- started from: {_weights(backbone)}, sha256 `{backbone.get('digest')}`",
         f"- validation accuracy: {scores['val_acc']:.4f} on {photos} photos, 95 % interval {interval.low:.3f} to "
-        f"{interval.high:.3f} (Wilson). The best epoch was chosen on the same photos, which flatters it.",
+        f"{interval.high:.3f} (Wilson). {flattered}",
         f"- calibration: temperature {calibration.temperature:.3f}; expected calibration error "
         f"{calibration.ece_before:.4f} before{after}",
     ]

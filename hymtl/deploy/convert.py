@@ -12,6 +12,7 @@ from hymtl.data.batches import Batches, PictureBatches
 from hymtl.deploy import artifact, card, evaluation, fidelity
 from hymtl.deploy import calibration as calibrating
 from hymtl.deploy.evaluation import Score
+from hymtl.deploy.held_out import HeldOut
 from hymtl.network import Classifier
 from hymtl.records.result import Calibration, Unsure
 from hymtl.strategy import Strategy
@@ -52,19 +53,22 @@ def convert(
     batches: Batches | None = None,
     best_epoch: int | None = None,
     calibrated: bool = False,
+    folds: HeldOut | None = None,
 ) -> Deployed:
     """Finish a trained network, which is on the CPU and may be taken apart, and save it as an artifact in ``folder``.
 
     Where the strategy quantizes, that is ``torch.ao.quantization.convert``. ``pictures`` are those to calibrate and
     score on, ``batches`` the same for this network, where something faster than pictures is at hand; ``facts`` are the
     LightningModule's hyperparameters: ``backbone``, ``strategy``, ``classes``, ``resize``, ``sources``. With
-    ``calibrated`` a temperature is fitted on the validation photos.
+    ``calibrated`` a temperature is fitted on the validation photos. With ``folds``, what these say of the validation
+    photos stands for what this network would say, which has trained on them.
     """
     batches = batches or pictures
-    references = strategy.before_int8(trained, pretrained)  # now, as finishing takes the network apart
+    # Now, as finishing takes the network apart.
+    references = {} if folds else strategy.before_int8(trained, pretrained)
     network = strategy.finish(trained, pictures.calibration_batches())
 
-    val = evaluation.score(network, batches.loader("val"))
+    val = folds.score(pictures.photos) if folds else evaluation.score(network, batches.loader("val"))
     test = evaluation.score(network, batches.loader("test")) if "test" in pictures.photos.splits else None
     latency = evaluation.latency(network, pictures.first_batch("val")[0][:1])
     before = {
@@ -83,7 +87,7 @@ def convert(
 
     scores = {"val_acc": val.accuracy, "val_loss": val.loss, "val_photos": len(val.labels), "best_epoch": best_epoch}
     expected = {"unsure": [one.model_dump() for one in unsure]}
-    card.write(folder, facts, scores, cost, list(calibration.values())[-1])
+    card.write(folder, facts, scores | {"folds": folds is not None}, cost, list(calibration.values())[-1])
     artifact.save(folder, network, facts, scores | expected, temperature)
     sizes = _sizes(folder, facts, quantizes=strategy.quantizes)
     return Deployed(network, val, test, before, cost, latency, sizes, temperature, calibration, unsure)

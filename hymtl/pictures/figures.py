@@ -158,7 +158,8 @@ def curves(history: Mapping[str, Sequence[float | None]], best_epoch: int, title
     epochs = [epoch for epoch in history["epoch"] if epoch is not None]
     for axes, metric, label in zip(figure.subplots(1, 2), ("loss", "acc"), ("cross entropy", "accuracy"), strict=True):
         for stage, colour in (("train", TRAIN), ("val", VAL)):
-            axes.plot(history["epoch"], history[f"{stage}/{metric}"], color=colour, marker=".", label=stage)
+            if f"{stage}/{metric}" in history:  # not of val, where none was held out
+                axes.plot(history["epoch"], history[f"{stage}/{metric}"], color=colour, marker=".", label=stage)
         axes.axvline(best_epoch, color="#8c959f", linestyle=":", label="best epoch")
         axes.set(xlabel="epoch", ylabel=label)
         if epochs:

@@ -4,12 +4,14 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hymtl.errors import HymtlError, check_choice
 from hymtl.preprocessing import Preprocessing
+from hymtl.records import choice
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")  # of Lightning's, those that hymtl may run on
 GPU_DEVICES = ("nvidia[0-9]*", "kfd", "dxg")  # in Linux's /dev: NVIDIA's, AMD's, Windows' subsystem's
@@ -82,7 +84,11 @@ def check(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, name)
         if not holds(value):
             raise HymtlError(f"{name}={value}: expected {expected}.")
-    _check_fold(cfg.data.folds, cfg.data.fold)
+    racing = cfg.get("choose")
+    if racing:
+        choice.check(cast(dict, OmegaConf.to_container(racing)))
+    if not (racing and racing.held_out):
+        _check_fold(cfg.data.folds, cfg.data.fold)
     _check_fractions(cfg.data)
     _check_files(cfg)
     _check_size(cfg)

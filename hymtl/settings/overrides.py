@@ -30,6 +30,7 @@ DISPENSABLE = ("callbacks", "logger", "scheduler", "experiment", "debug", "ckpt_
 CHOSEN_BY_NAME = ("strategy.name", "backbone.name", "data.source")  # each a file of conf/ too
 FEW = 16  # names that a message may list
 NONE = "null"
+LISTS = ("choose.strategies",)
 INTERVAL = "interval"  # of a scheduler: for the LightningModule, not for the scheduler's class
 
 # What other frameworks call things.
@@ -86,8 +87,13 @@ class Overrides:
         return parsed
 
     def for_hydra(self, word: str) -> str:
-        """The word as Hydra takes it, which knows no GROUP=null: the file null.yaml of that group, else ~GROUP."""
+        """The word as Hydra takes it, which knows no GROUP=null: the file null.yaml of that group, else ~GROUP.
+
+        Nor does it know that a,b is meant as one list, where a setting is one.
+        """
         group, equals, value = word.partition("=")
+        if group in LISTS and not value.startswith("["):
+            return f"{group}=[{value}]"
         values = value.split(",")
         if not equals or "null" not in values or not self._options(group.lstrip("+")):
             return word

@@ -12,6 +12,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from hymtl import checkpoints, experiment, fingerprint, records, signals
+from hymtl.callbacks.deadline import OutOfTime
 from hymtl.errors import HymtlError
 from hymtl.files import locked, write_whole
 from hymtl.recording import git_commit
@@ -44,6 +45,9 @@ def run(cfg: DictConfig) -> Result | None:
     try:
         with locked(folder / "job"):  # the same sweep started twice
             made = _result(cfg, folder)
+    except OutOfTime as error:
+        log.info("%s: stopped. %s", folder.name, error)
+        return None
     except Exception as error:
         _record_failure(error, folder)
         return None

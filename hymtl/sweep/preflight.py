@@ -17,6 +17,7 @@ from hydra.core.singleton import Singleton
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from hymtl.choose import jobs
 from hymtl.errors import HymtlError
 from hymtl.runtime import JOBS
 from hymtl.settings.overrides import Overrides
@@ -41,6 +42,8 @@ def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
         with Overrides(conf) as overrides:
             arguments = [overrides.for_hydra(word) for word in arguments]
             options.overrides = [overrides.for_hydra(word) for word in options.overrides]
+            added = _folder_of_race(options.overrides, overrides)
+            arguments, options.overrides = arguments + added, options.overrides + added
             arguments += _absolute(options.overrides, overrides) if options.multirun else []
             said = _checked(options, overrides)
             arguments += _run_names(options, overrides)
@@ -52,6 +55,20 @@ def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
     if said and not options.cfg:
         print(said)
     return arguments
+
+
+def _folder_of_race(words: Sequence[str], overrides: Overrides) -> list[str]:
+    """A folder by which the same command finds what it did before, where a sweep of experiment=choose names none."""
+    parsed = overrides.parse(words)
+    base = overrides.compose([word.input_line or "" for word in parsed if not word.is_sweep_override()])
+    if not base.get("choose") or base.hydra.sweeper._target_ != jobs.SWEEPER:
+        return []
+    if swept := [word.input_line or "" for word in parsed if word.is_sweep_override()]:
+        raise HymtlError(f"{swept[0]}: experiment=choose sweeps by itself and takes one value of everything else.")
+    jobs.check(base, words)
+    if any(word.startswith("hydra.sweep.dir=") for word in words):
+        return []
+    return [f"hydra.sweep.dir='{jobs.sweep_folder(words)}'"]
 
 
 def _absolute(words: Sequence[str], overrides: Overrides) -> list[str]:
@@ -89,6 +106,9 @@ def _checked(options: Namespace, overrides: Overrides) -> str | None:
 def _jobs(overrides: Overrides, base: DictConfig, words: Sequence[Override]) -> Iterator[list[str]]:
     """The command lines of a sweep's jobs; of a search, whose values are not known yet, none."""
     sweeper = base.hydra.sweeper
+    if sweeper.get("_target_") == jobs.SWEEPER:
+        given = [word.input_line or "" for word in words]
+        yield from ([*given, *job] for job in jobs.every(base))
     if sweeper.get("_target_") != BASIC:
         return
     from_config = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]

@@ -1,0 +1,34 @@
+"""What makes Hydra run the race of experiment=choose. Hydra takes plugins from this package alone, so it is here."""
+
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.errors import CompactHydraException
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from hymtl.errors import HymtlError
+
+
+class Choose(Sweeper):
+    """A sweeper that looks at each job's result before it launches the next; see :mod:`hymtl.choose.race`."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+        self.launched = 0
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from hymtl.choose import race  # here, as Hydra imports this file at every start
+
+        try:
+            race.run(self.config, arguments, self._launch)
+        except HymtlError as error:
+            raise CompactHydraException(str(error)) from error
+
+    def _launch(self, batch: list[list[str]]) -> None:
+        self.launched += len(batch)
+        self.launcher.launch(batch, initial_job_idx=self.launched - len(batch))

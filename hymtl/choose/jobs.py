@@ -1,0 +1,62 @@
+"""What the race launches, as words of a command line; knows no torch."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from hymtl.errors import HymtlError
+from hymtl.records import choice
+
+SWEEPER = "hydra_plugins.hymtl_choose.Choose"
+ROOT = Path("outputs", "choose")
+WINNER = "winner"
+_OWN = ("strategy", "data.fold", "choose.deadline", "choose.held_out")  # what the race itself sets
+
+
+def strategies(cfg: DictConfig) -> list[str]:
+    """Those to try, in order."""
+    return [str(name) for name in cfg.choose.strategies]
+
+
+def folder(strategy: str, fold: int) -> str:
+    """Where the job of a fold is, in the folder of the race."""
+    return f"{strategy}-fold{fold}"
+
+
+def words(strategy: str, fold: int) -> list[str]:
+    """What makes the job of a fold of what the race was called with."""
+    return [f"strategy={strategy}", f"data.fold={fold}", f"hydra.sweep.subdir={folder(strategy, fold)}"]
+
+
+def every(cfg: DictConfig) -> list[list[str]]:
+    """The jobs of a race that nothing stops early, but for the winner's."""
+    return [words(strategy, fold) for strategy in strategies(cfg) for fold in range(cfg.data.folds)]
+
+
+def check(cfg: DictConfig, given: Sequence[str]) -> None:
+    """Refuse what is no race, by its config and the words that it was ``given``.
+
+    Raises:
+        HymtlError: naming the setting and the remedy.
+    """
+    settings = OmegaConf.to_container(cfg.choose)
+    assert isinstance(settings, dict)
+    choice.check({str(name): value for name, value in settings.items()})
+    names = [word.lstrip("+~").partition("=")[0] for word in given]
+    for name in set(names) & set(_OWN):
+        raise HymtlError(
+            f"{name} is for experiment=choose to set: it tries choose.strategies=[probe,frozen,...], and data.folds of "
+            f"each. Leave {name} out."
+        )
+    if cfg.data.folds is None:
+        raise HymtlError("data.folds=null: experiment=choose decides by cross-validation. Give data.folds=5.")
+
+
+def sweep_folder(given: Sequence[str]) -> Path:
+    """The same for the same command, so that it goes on where it was; what is asked of the choice may change."""
+    kept = sorted(word for word in given if not word.startswith(("choose.", "-", "hydra.", "experiment=")))
+    chosen = dict(word.partition("=")[::2] for word in kept)
+    name = Path(chosen.get("data.root", "").strip("'\"")).name or chosen.get("data", "auto")
+    return ROOT / f"{name}-{hashlib.sha256(chr(0).join(kept).encode()).hexdigest()[:8]}"

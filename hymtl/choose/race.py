@@ -1,0 +1,186 @@
+"""The race: strategies in turn, fold by fold, as long as they can still win and there is time; then the decision.
+
+It sees the jobs by the files in their folders alone, so it is the same under every launcher, and the same command again
+goes on where it was cut short: finished jobs are skipped, and what was decided then is decided again.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from hymtl import records
+from hymtl.choose import budget, jobs, timing, winner
+from hymtl.choose.budget import Budget
+from hymtl.compare import choice, grouping, runs
+from hymtl.compare.rows import Row
+from hymtl.compare.tables import Table
+from hymtl.errors import HymtlError
+from hymtl.records import choice as choice_record
+from hymtl.records import failure, result
+from hymtl.records.choice import Choice, Limits
+
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+Launch = Callable[[list[list[str]]], None]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Race:
+    """What a race goes by; ``reasons`` say why strategies were left out or stopped."""
+
+    cfg: DictConfig
+    arguments: list[str]
+    launch: Launch
+    folder: Path
+    limits: Limits
+    budget: Budget
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def folds(self) -> int:
+        return self.cfg.data.folds
+
+    def done(self, strategy: str) -> list[Path]:
+        """Folders of a strategy's finished folds."""
+        every = (self.folder / jobs.folder(strategy, fold) for fold in range(self.folds))
+        return [folder for folder in every if (folder / result.FILE).is_file()]
+
+    def table(self) -> Table | None:
+        """All that is finished, in one table; None before anything is."""
+        folders = [folder for strategy in jobs.strategies(self.cfg) for folder in self.done(strategy)]
+        tables = grouping.tables(runs.find(folders).runs) if folders else []
+        if len(tables) > 1:
+            raise HymtlError(
+                f"{self.folder} has runs on different data or weights, which cannot be compared: "
+                f"{'; '.join(table.title for table in tables)}. Give another hydra.sweep.dir."
+            )
+        return tables[0] if tables else None
+
+
+def run(config: DictConfig, arguments: list[str], launch: Launch) -> None:
+    """Run the race that ``config``, composed of ``arguments``, describes; ``launch`` runs a batch of jobs.
+
+    Raises:
+        HymtlError: if nothing can be chosen.
+    """
+    folder = Path(config.hydra.sweep.dir)
+    settings = {name: config.choose[name] for name in choice_record.Limits.model_fields}
+    race = Race(config, arguments, launch, folder, choice_record.limits(settings), Budget(folder, config.choose.hours))
+    winner.check_photos(config)
+    for strategy in jobs.strategies(config):
+        reason = _tried(race, strategy)
+        if reason:
+            race.reasons[strategy] = reason
+            log.info("%s: %s", strategy, reason)
+    winner.crown(race, _decided(race))
+
+
+def _tried(race: Race, strategy: str) -> str | None:
+    """Cross-validate a strategy; why it was stopped, if it was."""
+    for batch in _batches(race):
+        waiting = [fold for fold in batch if not _finished(race, strategy, fold)]
+        if not waiting:
+            continue
+        if reason := _stopped(race, strategy):
+            return reason
+        until = _deadline(race, strategy, len(race.done(strategy)), len(waiting))
+        if until is not None and until <= time.time():
+            return _out_of_hours(race, strategy)
+        words = [] if until is None else [f"choose.deadline={until:.0f}"]
+        race.launch([[*race.arguments, *jobs.words(strategy, fold), *words] for fold in waiting])
+        for fold in waiting:
+            where = race.folder / jobs.folder(strategy, fold)
+            if (where / failure.FILE).is_file():
+                return f"fold {fold} failed: {records.read(failure.Failure, where / failure.FILE).error}"
+            if not (where / result.FILE).is_file():
+                return _out_of_hours(race, strategy)
+    return None
+
+
+def _finished(race: Race, strategy: str, fold: int) -> bool:
+    return (race.folder / jobs.folder(strategy, fold) / result.FILE).is_file()
+
+
+def _batches(race: Race) -> Iterator[list[int]]:
+    """Folds one by one where jobs run one after another, else together."""
+    folds = list(range(race.folds))
+    if race.cfg.hydra.launcher._target_ == BASIC_LAUNCHER:
+        yield from ([fold] for fold in folds)
+    else:
+        yield folds
+
+
+def _stopped(race: Race, strategy: str) -> str | None:
+    """Why a strategy, after some of its folds, is not worth another."""
+    done = race.done(strategy)
+    if not done:
+        return None
+    if race.limits.max_ms is not None:
+        timing.time([done[0]])
+    table = race.table()
+    assert table
+    row = next(row for row in table.rows if choice.strategy(row) == strategy)
+    whole = [other for other in table.rows if _whole(race, other) and not choice.obstacle(other, race.limits)]
+    if reason := choice.beyond(row, race.limits):
+        return reason
+    rival = max(whole, key=choice.corrected, default=None)
+    if rival and choice.hopeless(row, rival, race.limits, race.folds - 1):
+        return f"stopped after {len(done)} of {race.folds} folds, as it could not win any more against {rival.label}"
+    return None
+
+
+def _whole(race: Race, row: Row) -> bool:
+    return len(race.done(choice.strategy(row))) == race.folds
+
+
+def _out_of_hours(race: Race, strategy: str) -> str:
+    done = len(race.done(strategy))
+    return f"stopped after {done} of {race.folds} folds, as choose.hours={race.cfg.choose.hours:g} would not do for all"
+
+
+def _deadline(race: Race, strategy: str, done: int, together: int) -> float | None:
+    """When a batch must be over, in seconds since 1970, so that the rest of the strategy fits in; None: no limit.
+
+    Were it to win, it would train once more, on as much more as a fold is. Were it to be stopped, the best of those
+    before it must still do so.
+    """
+    left = race.budget.left() - timing.end(race)
+    if left == float("inf"):
+        return None
+    last = race.folds / (race.folds - 1)
+    batches = race.folds - done if together == 1 else 1
+    ahead = max(
+        (_average(race, other) * last for other in jobs.strategies(race.cfg) if _is_whole(race, other)), default=0
+    )
+    share = min(left / (batches + last), left - ahead)
+    known = _average(race, strategy)
+    return time.time() + (share if share >= known else 0.0)
+
+
+def _is_whole(race: Race, strategy: str) -> bool:
+    return len(race.done(strategy)) == race.folds
+
+
+def _average(race: Race, strategy: str) -> float:
+    """Seconds that a job of a strategy took; 0 before any is finished."""
+    seconds = [took for folder in race.done(strategy) if (took := budget.took(folder)) is not None]
+    return sum(seconds) / len(seconds) if seconds else 0.0
+
+
+def _decided(race: Race) -> Choice:
+    """The choice, on times that were taken side by side."""
+    whole = [strategy for strategy in jobs.strategies(race.cfg) if _is_whole(race, strategy)]
+    if not whole:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in race.reasons.items())
+        raise HymtlError(f"No strategy was cross-validated in full, so there is nothing to choose from. {reasons}.")
+    folders = [race.done(strategy)[0] for strategy in whole]
+    if not (race.folder / choice_record.FILE).is_file() or not all(timing.timed(folder) for folder in folders):
+        timing.time(folders, again=True)
+    table = race.table()
+    assert table
+    return choice.decide(table, race.limits, race.reasons)

@@ -1,0 +1,102 @@
+"""How far accuracies may be from what a few photos show: bounds on paired differences, and on photos yet to come.
+
+Folds share training photos, so their networks err alike, and scores pooled over folds vary more than as many
+independent photos would. Nadeau and Bengio ("Inference for the Generalization Error", Machine Learning 52, 2003) add
+to the variance of a mean over J splits, S²/J, the share S² * test/train that the common training photos cause. Of K
+folds, where test/train is 1/(K - 1), that multiplies the variance by 1 + K/(K - 1): 2.25 for five folds. It is
+applied here to the variance over photos, of which there are more than of folds.
+"""
+
+import math
+from dataclasses import dataclass
+
+from scipy import optimize, stats
+
+
+def inflation(folds: int | None) -> float:
+    """What the variance over photos is multiplied by, as the module says; 1 without folds."""
+    return 1.0 if folds is None else 1 + folds / (folds - 1)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two networks on the same ``photos``: ``gains`` that only the first has right, ``losses`` only the second.
+
+    Means over seeds make fractions of them. ``inflated`` is :func:`inflation`'s; ``less`` is taken off the difference,
+    as what flattered the first more than the second.
+    """
+
+    gains: float
+    losses: float
+    photos: int
+    inflated: float = 1.0
+    less: float = 0.0
+
+    @property
+    def difference(self) -> float:
+        return (self.gains - self.losses) / self.photos - self.less
+
+    @property
+    def variance(self) -> float:
+        """Of one photo's difference. A photo more on each side: where none differs, few photos don't say none will."""
+        return (self.gains + self.losses + 1) / (self.photos + 2)
+
+    @property
+    def error(self) -> float:
+        """The standard error of the difference."""
+        return math.sqrt(self.inflated * self.variance / self.photos)
+
+    def above(self, level: float) -> float:
+        """What the difference on all photos of this kind exceeds with a probability of ``level`` at most.
+
+        T. Tango's score interval for paired proportions ("Equivalence test and confidence interval for the difference
+        in proportions for the paired-sample design", Statistics in Medicine 17, 1998), which keeps its word with few
+        photos, and with none that differ.
+        """
+        wanted = stats.norm.isf(level) * math.sqrt(self.inflated)
+        shown = (self.gains - self.losses) / self.photos
+
+        def excess(difference: float) -> float:
+            return _score(self.gains, self.losses, self.photos, difference) + wanted
+
+        highest = 1 - 1e-9
+        found = highest if shown >= highest or excess(highest) > 0 else optimize.brentq(excess, shown, highest)
+        return min(1.0, max(-1.0, found - self.less))
+
+    def below(self, level: float) -> float:
+        """What it falls below with that probability at most."""
+        return -Paired(self.losses, self.gains, self.photos, self.inflated, -self.less).above(level)
+
+    def after(self, photos: int, level: float) -> float:
+        """What the difference shown will exceed with that probability at most, once there are so many ``photos``.
+
+        The part that is yet to come varies around the part that was seen as both vary around the truth (stochastic
+        curtailment: Lan, Simon and Halperin, "Stochastically curtailed tests in long-term clinical trials",
+        Sequential Analysis 1, 1982).
+        """
+        still = max(0, photos - self.photos)
+        spread = math.sqrt(self.inflated * self.variance * still / (photos * self.photos))
+        return self.difference + float(stats.norm.isf(level)) * spread
+
+
+def _score(gains: float, losses: float, photos: int, difference: float) -> float:
+    """How many standard errors the difference shown lies above a supposed one, under that one's own likeliest error."""
+    if difference < 0:
+        return -_score(losses, gains, photos, -difference)
+    first = 2 * photos
+    second = (2 * photos - gains + losses) * difference - gains - losses
+    third = -losses * difference * (1 - difference)
+    likeliest = (math.sqrt(max(0.0, second**2 - 4 * first * third)) - second) / (2 * first)
+    variance = photos * (2 * likeliest + difference * (1 - difference))
+    return (gains - losses - photos * difference) / math.sqrt(variance) if variance > 0 else 0.0
+
+
+def promised(accuracy: float, photos: int, inflated: float, coming: int) -> tuple[float, float]:
+    """The 95 % interval of the accuracy on ``coming`` photos, by that on ``photos`` of the same kind.
+
+    The beta-binomial distribution that Jeffreys' prior gives (Gelman et al., "Bayesian Data Analysis", 3rd ed. 2013,
+    ch. 2), of as many photos as would vary as much as inflated ones do.
+    """
+    counted = photos / inflated
+    spread = stats.betabinom(coming, accuracy * counted + 0.5, (1 - accuracy) * counted + 0.5)
+    return float(spread.ppf(0.025)) / coming, float(spread.ppf(0.975)) / coming

@@ -1,0 +1,187 @@
+"""The decision: the cheapest row that is not worse than the best by more than a margin, and how sure that is.
+
+Of rows that few photos cannot tell apart, the cheapest within the margin and one standard error of the best is taken:
+the one-standard-error rule of Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees" (1984), 3.4.3.
+Whether that is known or only likely is said with it: known is what a bound at 95 % shows, for all pairs of rows
+together (Bonferroni), as the best was found by looking at all of them.
+
+Cheap means, in this order: fast, where `hymtl benchmark` tells times apart; small, by more than a hundredth; quick to
+train.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from scipy import stats
+
+from hymtl.compare import bounds
+from hymtl.compare.bounds import Paired
+from hymtl.compare.rows import Row, paired
+from hymtl.compare.sentences import sentences
+from hymtl.compare.tables import Table
+from hymtl.errors import HymtlError
+from hymtl.records.benchmark import Time
+from hymtl.records.choice import SAME_SIZE, Candidate, Choice, Gap, Limits
+
+ERROR = 0.05  # of a claim that is wrong, all claims of a decision together
+
+
+def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = None) -> Choice:
+    """Choose among the rows of a table; ``obstacles`` are reasons against some, by strategy.
+
+    Raises:
+        HymtlError: if no row is within the limits, or nothing was timed for ``max_ms``.
+    """
+    obstacles = obstacles or {}
+    if limits.max_ms is not None and not any(_time(row) for row in table.rows):
+        folders = " ".join(str(row.runs[0].folder) for row in table.rows)
+        raise HymtlError(f"max_ms={limits.max_ms:g}: nothing was timed yet. First: hymtl benchmark {folders}")
+    reasons = {row.label: obstacles.get(strategy(row)) or obstacle(row, limits) for row in table.rows}
+    able = [row for row in table.rows if reasons[row.label] is None]
+    if not able:
+        raise HymtlError(_nobody(table, reasons))
+    best = max(able, key=lambda row: (corrected(row), -cost(row)[1]))
+    near = [row for row in able if row is best or _near(difference(best, row), limits.margin)]
+    chosen = cheapest(near)
+    level = ERROR / max(1, math.comb(len(table.rows), 2))
+    others = [difference(row, chosen) for row in able if row is not chosen]
+    short = max((pair.above(level) for pair in others), default=0.0)
+    folds = chosen.runs[0].split.folds
+    made = Choice(
+        data=table.title,
+        limits=limits,
+        candidates=[_candidate(row, chosen, reasons[row.label], level) for row in sorted(table.rows, key=_rank)],
+        chosen=chosen.label,
+        best=best.label,
+        sure=short <= limits.margin,
+        short=max(0.0, short),
+        needed=_needed(others, limits.margin, level),
+        absent={name: reason for name, reason in obstacles.items() if name not in map(strategy, table.rows)},
+        folds=folds,
+        epochs=chosen.agreed_epoch + 1 if folds else None,
+    )
+    made.sentences = sentences(made)
+    return made
+
+
+def strategy(row: Row) -> str:
+    """The strategy that a row is of."""
+    return row.runs[0].result.strategy
+
+
+def corrected(row: Row) -> float:
+    """Accuracy, less what choosing epochs on the same photos added to it."""
+    return row.accuracy.mean - row.flattery
+
+
+def difference(first: Row, second: Row) -> Paired:
+    """The accuracy of the first less that of the second, photo by photo where both were scored."""
+    assert first.photos and second.photos
+    differences, scale = paired(first.photos, second.photos)
+    return Paired(
+        gains=float(differences[differences > 0].sum()) / scale,
+        losses=-float(differences[differences < 0].sum()) / scale,
+        photos=len(differences),
+        inflated=bounds.inflation(first.runs[0].split.folds),
+        less=first.flattery - second.flattery,
+    )
+
+
+def beyond(row: Row, limits: Limits) -> str | None:
+    """Which limit a row is known not to keep; None where there is none."""
+    time = _time(row)
+    if limits.max_mb is not None and row.size > limits.max_mb * 1e6:
+        return f"it weighs {row.size / 1e6:.1f} MB, more than max_mb={limits.max_mb:g}"
+    if limits.max_ms is not None and time and time.median > limits.max_ms / 1e3:
+        return f"it takes {time.median * 1e3:.1f} ms a photo, more than max_ms={limits.max_ms:g}"
+    return None
+
+
+def obstacle(row: Row, limits: Limits) -> str | None:
+    """Why a row cannot be chosen, whatever its accuracy; None where nothing stands against it."""
+    if reason := beyond(row, limits):
+        return reason
+    if limits.max_ms is not None and _time(row) is None:
+        return f"it was not timed, so whether it keeps max_ms={limits.max_ms:g} is not known: hymtl benchmark times it"
+    if not row.photos:
+        return "it has no predictions.csv to be compared by"
+    missing = [note for note in row.notes if note.endswith("folds")]
+    return f"folds are missing ({'; '.join(missing)})" if missing else None
+
+
+def cheapest(rows: Sequence[Row]) -> Row:
+    """The first in cost, as the module says; rows that a measure does not tell apart go on to the next."""
+    timed = [(row, time) for row in rows if (time := _time(row))]
+    if len(timed) == len(rows):
+        fastest = min((time for _, time in timed), key=lambda time: time.median)
+        rows = [row for row, time in timed if not time.differs(fastest)]
+    small = min(row.size for row in rows) * (1 + SAME_SIZE)
+    return min((row for row in rows if row.size <= small), key=cost)
+
+
+def cost(row: Row) -> tuple[float, float]:
+    """Seconds of training a fold, and bytes."""
+    return (row.fit_seconds.mean if row.fit_seconds else math.inf), row.size
+
+
+def hopeless(row: Row, rival: Row, limits: Limits, looks: int) -> bool:
+    """Whether a row with folds to come cannot win any more against a ``rival`` that has all of its folds.
+
+    By a bound on the difference that all photos will show: wrong, over all ``looks``, in one race of twenty at most in
+    which the row would have won.
+    """
+    seen = difference(row, rival)
+    reach = seen.after(rival.photo_count, ERROR / looks)
+    needed = limits.margin + seen.error * math.sqrt(seen.photos / rival.photo_count)
+    time, other = _time(row), _time(rival)
+    faster = time and other and time.median < other.median and time.differs(other)
+    cheaper = faster or row.size * (1 + SAME_SIZE) < rival.size
+    return reach <= (-needed if cheaper else needed)
+
+
+def _near(behind: Paired, margin: float) -> bool:
+    return behind.difference <= margin + behind.error
+
+
+def _rank(row: Row) -> float:
+    return -corrected(row)
+
+
+def _time(row: Row) -> Time | None:
+    return next((time for run in row.runs if run.benchmark and (time := run.benchmark.latency)), None)
+
+
+def _candidate(row: Row, chosen: Row, reason: str | None, level: float) -> Candidate:
+    gap = None
+    if row is not chosen and row.photos and chosen.photos and set(row.photos.names) & set(chosen.photos.names):
+        pair = difference(row, chosen)
+        gap = Gap(difference=pair.difference, low=pair.below(level), high=pair.above(level))
+    return Candidate(
+        label=row.label,
+        strategy=strategy(row),
+        accuracy=min(1.0, max(0.0, corrected(row))),
+        flattery=row.flattery,
+        photos=row.photo_count,
+        bytes=row.size,
+        ms=_time(row),
+        seconds=row.fit_seconds.mean if row.fit_seconds else None,
+        obstacle=reason,
+        gap=gap,
+    )
+
+
+def _needed(others: Sequence[Paired], margin: float, level: float) -> int | None:
+    """About how many photos would tell, were the differences as they are; None where none would.
+
+    A bound comes closer with the square root of the photos.
+    """
+    if any(pair.difference >= margin for pair in others):
+        return None
+    far = float(stats.norm.isf(level))
+    every = [far**2 * pair.inflated * pair.variance / (margin - pair.difference) ** 2 for pair in others]
+    return math.ceil(max(every)) if every else None
+
+
+def _nobody(table: Table, reasons: Mapping[str, str | None]) -> str:
+    every = "; ".join(f"{label}: {reason}" for label, reason in reasons.items())
+    return f"None of {len(table.rows)} can be chosen. {every}."

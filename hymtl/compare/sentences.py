@@ -1,0 +1,131 @@
+"""A decision in plain sentences: what was chosen, why, what others would have cost and brought, and how sure that is.
+
+Accuracies are shown as fractions, differences in points, of which a hundred make an accuracy of 1.
+"""
+
+from collections.abc import Iterator
+
+from hymtl.records.choice import SAME_SIZE, Candidate, Choice
+
+
+def sentences(choice: Choice) -> list[str]:
+    """All of them, the decision first."""
+    chosen = choice.of(choice.chosen)
+    said = [f"Ship {chosen.label}: {_scored(chosen, choice)}, {_cost(chosen)}.", _why(choice), _sure(choice)]
+    said += [_runner_up(candidate, chosen) for candidate in choice.candidates if _competes(candidate, chosen)]
+    said += [_left_out(candidate) for candidate in choice.candidates if candidate.obstacle]
+    said += [f"{name} has no result: {reason}." for name, reason in choice.absent.items()]
+    return [*said, *_last(choice, chosen)]
+
+
+def _scored(chosen: Candidate, choice: Choice) -> str:
+    where = "out of fold on" if choice.folds else "on"
+    taken = f", {_points(chosen.flattery)} taken off for choosing epochs on the same photos" if chosen.flattery else ""
+    return f"accuracy {chosen.accuracy:.4f} {where} {chosen.photos} photos{taken}"
+
+
+def _cost(candidate: Candidate) -> str:
+    time = f"{candidate.ms.median * 1e3:.1f} ms a photo, " if candidate.ms else ""
+    return f"{time}{candidate.bytes / 1e6:.1f} MB"
+
+
+def _why(choice: Choice) -> str:
+    able = [candidate for candidate in choice.candidates if candidate.obstacle is None]
+    if len(able) == 1:
+        return "It is the only one that can be chosen."
+    allowed = f"the margin of {_points(choice.limits.margin)} and one standard error"
+    if choice.chosen == choice.best:
+        best = "It is the most accurate one"
+        worse = [candidate for candidate in able if candidate.gap and _cheaper(candidate, choice.of(choice.chosen))]
+        if not worse:
+            return f"{best}, and none of the others costs less."
+        return f"{best}, and what costs less lacks more than {allowed}."
+    most = choice.of(choice.best)
+    return (
+        f"It is the cheapest that lacks no more than {allowed} of the most accurate, {most.label} "
+        f"({most.accuracy:.4f})."
+    )
+
+
+def _sure(choice: Choice) -> str:
+    able = [candidate for candidate in choice.candidates if candidate.obstacle is None]
+    percent = f"{choice.confidence:.0%}"
+    if len(able) == 1:
+        return "There was nothing to compare it with."
+    if choice.sure and choice.short == 0:
+        return f"Sure at {percent}: none of the others is better."
+    if choice.sure:
+        return f"Sure at {percent}: none of the others is better by more than {_points(choice.short)}."
+    photos = choice.of(choice.chosen).photos
+    more = ""
+    if choice.needed:
+        more = f" About {_rounded(choice.needed)} photos would tell, if the differences stayed what they are."
+    return (
+        f"Cannot tell: {photos} photos do not show that none of the others is better by more than the margin. At "
+        f"{percent}, one of them may be better by up to {_points(choice.short)}.{more}"
+    )
+
+
+def _competes(candidate: Candidate, chosen: Candidate) -> bool:
+    return candidate.obstacle is None and candidate.label != chosen.label
+
+
+def _runner_up(candidate: Candidate, chosen: Candidate) -> str:
+    gap = candidate.gap
+    if gap is None:
+        return f"{candidate.label} was not scored on the same photos."
+    brought = f"{gap.difference * 100:+.1f} points (between {gap.low * 100:+.1f} and {gap.high * 100:+.1f})"
+    training = ""
+    if candidate.seconds and chosen.seconds:
+        training = f" and {_times(candidate.seconds / chosen.seconds)} the training time"
+    return f"{candidate.label} would have brought {brought} at {_cost(candidate)}{training}."
+
+
+def _left_out(candidate: Candidate) -> str:
+    return (
+        f"{candidate.label} cannot be chosen: {candidate.obstacle}; on {candidate.photos} photos it had "
+        f"{candidate.accuracy:.4f}."
+    )
+
+
+def _last(choice: Choice, chosen: Candidate) -> Iterator[str]:
+    if choice.test is None:
+        return
+    test, (low, high) = choice.test, choice.test.promised
+    kept = "as promised" if low <= test.acc <= high else "NOT as promised"
+    yield (
+        f"Promised, before the test part was looked at: an accuracy of {low:.3f} to {high:.3f} on its {test.photos} "
+        f"photos (95 % interval). Trained once more on all {chosen.photos} other photos, for "
+        f"{_epochs(choice.epochs)}, it has {test.acc:.4f}: {kept}."
+    )
+    if test.changed:
+        changed = ", ".join(f"{accuracy:.4f} {name}" for name, accuracy in test.changed.items())
+        yield f"On the same photos changed: {changed}."
+
+
+def _cheaper(candidate: Candidate, chosen: Candidate) -> bool:
+    """By the first measure that tells them apart, in the order of :mod:`hymtl.compare.choice`."""
+    if candidate.ms and chosen.ms and candidate.ms.differs(chosen.ms):
+        return candidate.ms.median < chosen.ms.median
+    if abs(candidate.bytes - chosen.bytes) > SAME_SIZE * min(candidate.bytes, chosen.bytes):
+        return candidate.bytes < chosen.bytes
+    return bool(candidate.seconds and chosen.seconds and candidate.seconds < chosen.seconds)
+
+
+def _points(share: float) -> str:
+    points = f"{share * 100:.1f}"
+    return f"{points} point{'s' * (points != '1.0')}"
+
+
+def _epochs(count: int | None) -> str:
+    return f"{count} epoch{'s' * (count != 1)}"
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.0f} times" if factor >= 10 else f"{factor:.1f} times"
+
+
+def _rounded(count: int) -> str:
+    """Two digits, as more would pretend to be known."""
+    digits = max(0, len(str(count)) - 2)
+    return f"{round(count, -digits):,}"

@@ -1,0 +1,35 @@
+"""Who is told how a run goes: what ``logger`` of a config describes, made; and how anything of a config is."""
+
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from hymtl.errors import HymtlError
+
+
+def of(cfg: DictConfig | None) -> list[Logger]:
+    """The one that ``cfg`` describes, or the several in it, by name."""
+    chosen = [cfg] if cfg and "_target_" in cfg else [logger for logger in (cfg or {}).values() if logger]
+    loggers = [instantiated(logger, "logger") for logger in chosen]
+    for logger in loggers:
+        try:
+            _ = logger.experiment  # wandb and MLflow find out only here that they are not logged in, or not reached
+        except Exception as error:  # each has its own
+            name = type(logger).__name__
+            remedy = " Or work offline: logger.offline=true." if name == "WandbLogger" else ""
+            raise HymtlError(f"logger: {name}: {str(error).strip()}{remedy}") from error
+    return loggers
+
+
+def instantiated(cfg: DictConfig, section: str) -> Any:
+    """What a ``_target_`` and its arguments describe, with the section's name in what it complains about."""
+    try:
+        return instantiate(cfg)
+    except (InstantiationException, ModuleNotFoundError, MisconfigurationException) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        target = cfg.get("_target_")
+        raise HymtlError(f"{section}: {target}: {reason}. See conf/{section}/.") from error

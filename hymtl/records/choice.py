@@ -1,0 +1,147 @@
+"""``choice.json``: which strategy a race chose, by what, and how the winner did on the test part.
+
+Accuracies are fractions, sizes bytes, times seconds unless a name says ms.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import Field
+
+from hymtl.errors import HymtlError, check_choice
+from hymtl.records import Record
+from hymtl.records.benchmark import Time
+
+FILE = "choice.json"
+FORMAT = 1
+SAME_SIZE = 0.01  # share of its bytes by which a network is no smaller than another
+
+
+class Limits(Record):
+    """``margin`` is the accuracy that what is cheaper may lack; None: no limit."""
+
+    margin: float = 0.01
+    max_ms: float | None = None
+    max_mb: float | None = None
+
+
+class Gap(Record):
+    """The accuracy of a candidate minus the chosen one's, and one-sided bounds that hold for all pairs together."""
+
+    difference: float
+    low: float
+    high: float
+
+
+class Candidate(Record):
+    """A row that was looked at. ``accuracy`` is that of its folds less ``flattery``, what choosing each fold's epoch on
+    its own photos added. ``obstacle`` says why it cannot be chosen, if so; ``seconds`` are those of training one fold.
+    """
+
+    label: str
+    strategy: str
+    accuracy: float
+    flattery: float = 0.0
+    photos: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+    ms: Time | None = None
+    seconds: float | None = None
+    obstacle: str | None = None
+    gap: Gap | None = None
+
+
+class Part(Record):
+    """The winner on the test part: ``promised`` is the 95 % interval of before it was looked at.
+
+    ``changed`` has the accuracy on the same photos, changed.
+    """
+
+    photos: int = Field(ge=1)
+    acc: float = Field(ge=0, le=1)
+    promised: tuple[float, float]
+    changed: dict[str, float] = {}
+
+
+class Choice(Record):
+    """``candidates`` come with the best first. ``sure``: with ``confidence`` no candidate is better than the chosen
+    one by more than the margin; ``short`` is by how much one may be better, ``needed`` about how many photos would
+    tell (None where that cannot be said). ``absent`` are strategies without any result, and why. ``data`` says what
+    it was decided on; ``sentences`` say all of this in words.
+    """
+
+    format: int = FORMAT
+    data: str
+    limits: Limits
+    confidence: float = 0.95
+    candidates: list[Candidate]
+    chosen: str
+    best: str
+    sure: bool
+    short: float
+    needed: int | None = None
+    absent: dict[str, str] = {}
+    folds: int | None = None
+    epochs: int | None = None
+    test: Part | None = None
+    hours: float | None = None
+    sentences: list[str] = []
+
+    def of(self, label: str) -> Candidate:
+        """The candidate of that label."""
+        return next(candidate for candidate in self.candidates if candidate.label == label)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _limit(value: Any) -> bool:
+    return value is None or (_number(value) and value > 0)
+
+
+_LIMIT = "null or a number above 0"
+RULES: dict[str, tuple[str, Callable]] = {
+    "margin": ("a number from 0 to below 1", lambda value: _number(value) and 0 <= value < 1),
+    "max_ms": (_LIMIT, _limit),
+    "max_mb": (_LIMIT, _limit),
+    "hours": (_LIMIT, _limit),
+    "strategies": (
+        "a list of strategies, each once",
+        lambda value: isinstance(value, list) and value and len(set(map(str, value))) == len(value),
+    ),
+}
+
+
+def check(settings: Mapping[str, Any]) -> None:
+    """Refuse values that make no sense of those settings that are given.
+
+    Raises:
+        HymtlError: naming the setting and what it may be.
+    """
+    for name, (expected, holds) in RULES.items():
+        if name in settings and not holds(settings[name]):
+            shown = "null" if settings[name] is None else settings[name]
+            raise HymtlError(f"choose.{name}={shown}: expected {expected}.")
+
+
+def limits(settings: Mapping[str, Any]) -> Limits:
+    """The limits among ``settings``, checked."""
+    check(settings)
+    return Limits(**{name: settings[name] for name in Limits.model_fields if settings.get(name) is not None})
+
+
+def limits_of_words(words: list[str]) -> Limits:
+    """The same of ``max_ms=20`` and the like.
+
+    Raises:
+        HymtlError: naming the word that is none, or its value.
+    """
+    given: dict[str, float | None] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        check_choice("--choose", name, Limits.model_fields)
+        try:
+            given[name] = None if value == "null" else float(value)
+        except ValueError as error:
+            raise HymtlError(f"--choose {word}: expected {name}=NUMBER.") from error
+    return limits(given)

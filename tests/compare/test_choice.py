@@ -1,0 +1,219 @@
+"""Which row to ship: the decision, how sure it is, and what it says of itself."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from hymtl import cli
+from hymtl.compare import bounds, choice, grouping, runs
+from hymtl.compare.bounds import Paired
+from hymtl.errors import HymtlError
+from hymtl.records.choice import Limits
+from tests.compare import runs as made_up
+
+FOLDS = 5
+
+
+def cross_validated(sweep, strategy, photos, wrong, *, curve=None, ms=None, fit=30.0):
+    """A row of five folds that together have the photos numbered ``wrong`` wrong; ``curve`` is each fold's accuracy by
+    epoch, of which the third is the best.
+    """
+    names = made_up.names(photos)
+    for fold in range(FOLDS):
+        held = [number for number in range(photos) if number // 2 % FOLDS == fold]
+        missed = {place for place, number in enumerate(held) if number in wrong}
+        accuracy = 1 - len(missed) / len(held)
+        folder = made_up.write(
+            sweep / f"{strategy}-{fold}", strategy, photos=[names[number] for number in held], wrong=missed,
+            fold={"folds": FOLDS, "fold": fold}, benchmark=False, overrides=[f"data.fold={fold}"],
+            more={
+                "history": {"val/acc": [accuracy + lower for lower in curve or (0, 0, 0)]},
+                "seconds": {"fit": fit},
+                "best": {"epoch": 2 if curve is None else (fold % 2) + 1},
+            },
+        )  # fmt: skip
+        if ms:
+            quantizes = strategy in ("quantized", "qat")
+            made_up_time = made_up.timed(ms / 1e3, quantizes)
+            (folder / "benchmark.json").write_text(json.dumps(made_up_time))
+
+
+def decided(sweep, **limits):
+    (table,) = grouping.tables(runs.find([sweep]).runs)
+    return choice.decide(table, Limits(**limits))
+
+
+def some(count, photos, seed=0):
+    """The numbers of so many photos, anywhere."""
+    return set(np.random.default_rng(seed).choice(photos, count, replace=False).tolist())
+
+
+def test_where_nothing_is_better_than_the_cheapest_it_is_shipped_and_that_is_sure(tmp_path):
+    photos = 4000
+    missed = some(200, photos)
+    cross_validated(tmp_path, "quantized", photos, missed)
+    cross_validated(tmp_path, "frozen", photos, missed)
+    cross_validated(tmp_path, "finetune", photos, missed)
+    made = decided(tmp_path)
+    assert made.of(made.chosen).strategy == "quantized" and made.sure
+    assert made.sentences[0].startswith("Ship strategy=quantized: accuracy 0.9500 out of fold on 4000 photos")
+    assert made.sentences[2].startswith("Sure at 95%")
+
+
+def test_a_strategy_that_truly_wins_is_shipped_whatever_it_costs(tmp_path):
+    photos = 1400
+    cross_validated(tmp_path, "quantized", photos, some(120, photos, 1))
+    cross_validated(tmp_path, "finetune", photos, some(30, photos, 2))
+    made = decided(tmp_path)
+    assert made.of(made.chosen).strategy == "finetune" and made.sure
+    assert made.of("strategy=quantized").gap.high < -made.limits.margin
+
+
+def test_a_limit_leaves_out_the_best_and_says_what_that_costs(tmp_path):
+    photos = 1400
+    cross_validated(tmp_path, "quantized", photos, some(120, photos, 1))
+    cross_validated(tmp_path, "finetune", photos, some(30, photos, 2))
+    made = decided(tmp_path, max_mb=20)
+    assert made.of(made.chosen).strategy == "quantized"
+    said = next(sentence for sentence in made.sentences if "finetune" in sentence)
+    assert "44.8 MB, more than max_mb=20" in said and "0.9786" in said
+
+
+def test_too_few_photos_cannot_tell_and_the_cheapest_of_them_is_taken(tmp_path):
+    cross_validated(tmp_path, "quantized", 40, {1, 2})
+    cross_validated(tmp_path, "finetune", 40, {1})
+    made = decided(tmp_path)
+    assert made.of(made.chosen).strategy == "quantized" and made.of(made.best).strategy == "finetune"
+    assert not made.sure and made.sentences[2].startswith("Cannot tell: 40 photos")
+
+
+def test_rows_that_agree_on_every_one_of_few_photos_are_not_called_equal(tmp_path):
+    cross_validated(tmp_path, "quantized", 40, {1})
+    cross_validated(tmp_path, "finetune", 40, {1})
+    made = decided(tmp_path)
+    assert not made.sure and made.short > 0.05 and made.needed > 400
+
+
+def test_a_large_gap_on_few_photos_is_not_ignored_for_the_sake_of_cost(tmp_path):
+    cross_validated(tmp_path, "quantized", 40, set(range(16)))
+    cross_validated(tmp_path, "finetune", 40, {1})
+    assert decided(tmp_path).chosen == "strategy=finetune"
+
+
+def test_what_choosing_each_folds_epoch_on_its_own_photos_added_is_taken_off(tmp_path):
+    photos = 400
+    cross_validated(tmp_path, "quantized", photos, some(40, photos, 1))
+    cross_validated(tmp_path, "finetune", photos, some(36, photos, 1), curve=(-0.2, -0.08, -0.08))
+    made = decided(tmp_path)
+    assert made.of("strategy=finetune").flattery == pytest.approx(0.08)
+    assert made.of("strategy=finetune").accuracy == pytest.approx(1 - 36 / photos - 0.08)
+    assert made.best == made.chosen == "strategy=quantized"
+
+
+def test_the_faster_is_the_cheaper_and_a_limit_in_ms_goes_by_the_benchmark(tmp_path):
+    photos = 400
+    cross_validated(tmp_path, "quantized", photos, some(40, photos), ms=30)
+    cross_validated(tmp_path, "frozen", photos, some(40, photos), ms=10)
+    assert decided(tmp_path).chosen == "strategy=frozen"
+    made = decided(tmp_path, max_ms=20)
+    assert made.of("strategy=quantized").obstacle == "it takes 30.0 ms a photo, more than max_ms=20"
+    with pytest.raises(HymtlError, match="None of 2 can be chosen.*30.0 ms"):
+        decided(tmp_path, max_ms=5)
+
+
+def test_a_limit_in_ms_is_refused_before_anything_was_timed(tmp_path):
+    cross_validated(tmp_path, "frozen", 40, {1})
+    with pytest.raises(HymtlError, match="max_ms=20: nothing was timed yet. First: hymtl benchmark "):
+        decided(tmp_path, max_ms=20)
+
+
+def test_a_row_that_lacks_folds_is_shown_and_not_chosen(tmp_path):
+    cross_validated(tmp_path, "quantized", 40, {1})
+    cross_validated(tmp_path, "finetune", 40, set())
+    for file in (tmp_path / "finetune-4").glob("*.json"):
+        file.unlink()
+    made = decided(tmp_path)
+    assert made.chosen == "strategy=quantized" and "4 of 5 folds" in made.of("strategy=finetune").obstacle
+
+
+@pytest.mark.parametrize(("gains", "losses", "photos"), [(12, 2, 100), (0, 5, 30), (7, 0, 50), (1, 1, 20)])
+def test_the_bound_is_where_the_score_of_the_likeliest_network_meets_the_level(gains, losses, photos):
+    bound = Paired(gains, losses, photos).above(0.05)
+
+    def likelihood(second):  # of the shares that only the second, only the first, and both or none have right
+        shares = np.array([second + bound, second, 1 - 2 * second - bound])
+        counts = np.array([gains, losses, photos - gains - losses])
+        return -float(stats.multinomial.logpmf(counts, photos, shares / shares.sum()))
+
+    low, high = max(0.0, -bound), (1 - bound) / 2
+    second = optimize.minimize_scalar(likelihood, bounds=(low + 1e-12, high), method="bounded").x
+    error = math.sqrt((2 * second + bound - bound**2) / photos)
+    assert ((gains - losses) / photos - bound) / error == pytest.approx(-stats.norm.isf(0.05), abs=2e-3)
+
+
+def test_a_bound_without_any_difference_is_wilsons():
+    for photos in (20, 300):
+        assert Paired(0, 0, photos).above(0.025) == pytest.approx(1.96**2 / (photos + 1.96**2), rel=1e-3)
+
+
+def test_folds_that_share_training_photos_widen_the_bounds():
+    assert bounds.inflation(5) == pytest.approx(2.25) and bounds.inflation(None) == 1.0
+    alone, shared = Paired(20, 10, 300), Paired(20, 10, 300, inflated=2.25)
+    assert shared.above(0.05) > alone.above(0.05) and shared.below(0.05) < alone.below(0.05)
+    assert shared.error == pytest.approx(1.5 * alone.error)
+
+
+def test_a_strategy_is_hopeless_only_once_all_photos_could_not_save_it(tmp_path):
+    photos = 400
+    cross_validated(tmp_path, "quantized", photos, some(20, photos, 1))
+    cross_validated(tmp_path, "finetune", photos, some(120, photos, 2))
+    for fold in (2, 3, 4):
+        for file in (tmp_path / f"finetune-{fold}").glob("*.json"):
+            file.unlink()
+    (table,) = grouping.tables(runs.find([tmp_path]).runs)
+    rival, begun = (
+        next(row for row in table.rows if choice.strategy(row) == name) for name in ("quantized", "finetune")
+    )
+    assert choice.hopeless(begun, rival, Limits(), 4)
+    near = Paired(10, 9, 80, 2.25)
+    assert near.after(400, 0.0125) > 0.03 and near.after(80, 0.0125) == pytest.approx(near.difference)
+
+
+def test_the_promised_interval_holds_what_it_promises():
+    chance = np.random.default_rng(0)
+    inside = 0
+    for _ in range(2000):
+        true = chance.beta(30, 3)
+        shown, coming = chance.binomial(320, true) / 320, chance.binomial(80, true) / 80
+        low, high = bounds.promised(shown, 320, 1.0, 80)
+        inside += low <= coming <= high
+    assert inside / 2000 >= 0.95
+
+
+def test_compare_choose_says_the_decision_first_in_the_terminal_and_on_the_page(tmp_path, capsys):
+    cross_validated(tmp_path, "quantized", 40, {1, 2})
+    cross_validated(tmp_path, "finetune", 40, {1})
+    assert cli.main(["compare", str(tmp_path), "--choose", "max_mb=20"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("Ship strategy=quantized") < shown.index("10 finished runs")
+    page = (tmp_path / "comparison.html").read_text()
+    assert page.index("Ship strategy=quantized") < page.index("data-table")
+    assert "Ship strategy=quantized" in (tmp_path / "comparison.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("margin=-1", "choose.margin=-1.0: expected a number from 0 to below 1"),
+        ("max_ms=quick", "--choose max_ms=quick: expected max_ms=NUMBER"),
+        ("max_mb=0", "choose.max_mb=0.0: expected null or a number above 0"),
+        ("max_sm=20", "Did you mean 'max_ms'?"),
+    ],
+)
+def test_compare_choose_refuses_nonsense_by_name(tmp_path, capsys, word, said):
+    cross_validated(tmp_path, "quantized", 40, {1, 2})
+    assert cli.main(["compare", str(tmp_path), "--choose", word]) == 1
+    assert said in capsys.readouterr().err
