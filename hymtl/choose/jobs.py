@@ -30,11 +30,6 @@ def words(strategy: str, fold: int) -> list[str]:
     return [f"strategy={strategy}", f"data.fold={fold}", f"hydra.sweep.subdir={folder(strategy, fold)}"]
 
 
-def every(cfg: DictConfig) -> list[list[str]]:
-    """The jobs of a race that nothing stops early, but for the winner's."""
-    return [words(strategy, fold) for strategy in strategies(cfg) for fold in range(cfg.data.folds)]
-
-
 def check(cfg: DictConfig, given: Sequence[str]) -> None:
     """Refuse what is no race, by its config and the words that it was ``given``.
 

@@ -90,13 +90,15 @@ def _checked(options: Namespace, overrides: Overrides) -> str | None:
     if not options.multirun and base.hydra.mode != RunMode.MULTIRUN:
         overrides.check(options.overrides)
         return None
-    jobs = list(_jobs(overrides, base, words))
-    configs = _all_checked(overrides, jobs)
-    if not jobs:
+    every = list(_jobs(overrides, base, words))
+    configs = _all_checked(overrides, every)
+    if not every:
         overrides.check(fixed)
     if not configs:
         return None
-    os.environ[JOBS] = str(len(configs))
+    racing = base.hydra.sweeper._target_ == jobs.SWEEPER
+    configs *= base.data.folds if racing else 1
+    os.environ[JOBS] = str(len(configs) + racing)  # the winner's
     folder = Path(OmegaConf.select(configs[0], "hydra.sweep.dir"))
     from hymtl.sweep import estimate  # here, as a refusal has no use for it
 
@@ -108,7 +110,7 @@ def _jobs(overrides: Overrides, base: DictConfig, words: Sequence[Override]) -> 
     sweeper = base.hydra.sweeper
     if sweeper.get("_target_") == jobs.SWEEPER:
         given = [word.input_line or "" for word in words]
-        yield from ([*given, *job] for job in jobs.every(base))
+        yield from ([*given, *jobs.words(strategy, 0)] for strategy in jobs.strategies(base))  # folds are alike
     if sweeper.get("_target_") != BASIC:
         return
     from_config = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]

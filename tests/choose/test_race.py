@@ -178,8 +178,8 @@ def test_nonsense_is_refused_before_anything_starts(pictures, tmp_path, capsys, 
 
 def test_too_few_photos_for_the_folds_are_refused_before_the_first_job(pictures, monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
-    assert raced(pictures, tmp_path / "sweep", "data.folds=40") == 1
-    assert "data.folds=40: class ants has " in "".join(capfd.readouterr())
+    assert raced(pictures, tmp_path / "sweep", "data.folds=30") == 1
+    assert "data.folds=30: class ants has " in "".join(capfd.readouterr())
     assert not list((tmp_path / "sweep").glob("probe-*"))
 
 
