@@ -28,6 +28,11 @@ def _controls(sign: str) -> bool:
     return unicodedata.category(sign) in ("Cc", "Cf", "Cs") and sign not in "\n\t"
 
 
+def in_one_line(error: Exception) -> str:
+    """What another library says, without what Hydra adds of its own."""
+    return " ".join(str(error.__cause__ or error).partition("full_key:")[0].split())
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """A sentence that lists ``choices``, led by the one closest to ``name`` when one is close."""
     choices = sorted(choices)

@@ -37,7 +37,7 @@ from hymtl.data.photos import PhotoFolder
 from hymtl.data.splits import arrange, set_aside
 from hymtl.deploy import held_out
 from hymtl.deploy.held_out import HeldOut
-from hymtl.errors import HymtlError
+from hymtl.errors import HymtlError, in_one_line
 from hymtl.features import probe
 from hymtl.features.store import FeatureStore
 from hymtl.files import WriteError, home
@@ -291,8 +291,7 @@ def _trainer(cfg: DictConfig, strategy: Strategy, history: History, folds: HeldO
             **of_processes,
         )
     except InstantiationException as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise HymtlError(f"trainer: {reason} See conf/trainer/.") from error
+        raise HymtlError(f"trainer: {in_one_line(error)} See conf/trainer/.") from error
 
 
 def _job() -> str:

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from hymtl.errors import HymtlError
+from hymtl.errors import HymtlError, in_one_line
 
 
 def of(cfg: DictConfig | None) -> list[Logger]:
@@ -30,6 +30,4 @@ def instantiated(cfg: DictConfig, section: str) -> Any:
     try:
         return instantiate(cfg)
     except (InstantiationException, ModuleNotFoundError, MisconfigurationException) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        target = cfg.get("_target_")
-        raise HymtlError(f"{section}: {target}: {reason}. See conf/{section}/.") from error
+        raise HymtlError(f"{section}: {cfg.get('_target_')}: {in_one_line(error)}. See conf/{section}/.") from error

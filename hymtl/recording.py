@@ -1,6 +1,7 @@
 """The last word of the story: what a run used, scored, weighed and took, put on record."""
 
 import platform
+import re
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -18,10 +19,12 @@ from hymtl.deploy.calibration import calibration_error
 from hymtl.deploy.evaluation import Score, probabilities
 from hymtl.errors import HymtlError
 from hymtl.module import TransferModule
-from hymtl.records import predictions, result
+from hymtl.records import plain, predictions, result
 from hymtl.records.predictions import Guess
 from hymtl.records.result import Result
 
+_PLACES = re.compile(r"~|hydra|.*(root|weights|path|dir|uri)$")  # what has a path, or takes something out
+ARROW = "\u2192"  # before the name of a score
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core")
 
 
@@ -50,7 +53,7 @@ def record(
     photos = trainer.datamodule.pictures.photos
     rows = _guesses(photos.splits["val"], photos.classes, module.deployed.val, module.deployed.temperature)
     predictions.write(folder / predictions.FILE, photos.classes, rows)
-    _log_hparams(made, trainer)
+    _log_hparams(made, trainer, _given(folder))
     records.write(made, folder / result.FILE)
     return made
 
@@ -131,18 +134,32 @@ def _guesses(photos: list[Photo], classes: list[str], score: Score, temperature:
     return rows
 
 
-def _log_hparams(made: Result, trainer: pl.Trainer) -> None:
-    settings = {
+def _log_hparams(made: Result, trainer: pl.Trainer, given: dict[str, str]) -> None:
+    chosen = {
         "strategy": made.strategy,
         "seed": made.seed,
         "epochs": made.epochs,
-        "dataset": f"{made.dataset.name} {made.dataset.digest[:12]}",
+        "data": f"{made.dataset.name} {made.dataset.digest[:12]}",
         "backbone": made.backbone.name,
-        "weights": f"{made.backbone.weights} {(made.backbone.digest or '')[:12]}",
-        "lr": made.optim.get("lr", "default"),
-        "batch_size": made.batch_size,
-        "engine": made.engine or "float",
+        "backbone.weights": f"{made.backbone.weights} {(made.backbone.digest or '')[:12]}",
     }
+    recipe = {
+        "optim.lr": made.optim.get("lr", "default"),
+        "data.batch_size": made.batch_size,
+        "strategy.engine": made.engine or "float",
+    }
+    scores = _scores_by_name(made)
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            _log_to_tensorboard(logger, given | chosen, recipe, scores)
+            logger.experiment.add_text("recall of each class", _table(made.val), made.epochs)
+        else:
+            logger.log_hyperparams(given | recipe | chosen)
+            logger.log_metrics(scores, step=made.epochs)
+        logger.save()
+
+
+def _scores_by_name(made: Result) -> dict[str, float]:
     scores = {"best/val_acc": made.best.val_acc, "best/val_loss": made.best.val_loss}
     if made.val:
         scores |= {"deployed/balanced_acc": made.val.balanced_acc, "deployed/macro_f1": made.val.macro_f1}
@@ -153,14 +170,22 @@ def _log_hparams(made: Result, trainer: pl.Trainer) -> None:
         scores["int8/val_acc"] = made.int8.val_acc
     if made.test:
         scores["test/acc"] = made.test.acc
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            _log_to_tensorboard(logger, settings, scores)
-            logger.experiment.add_text("recall of each class", _table(made.val), made.epochs)
-        else:
-            logger.log_hyperparams(settings)
-            logger.log_metrics(scores, step=made.epochs)
-        logger.save()
+    return {name: value for name, value in scores.items() if value is not None}
+
+
+def _given(folder: Path) -> dict[str, str | float]:
+    """What the run's command line set, by name; places, which would make columns as wide as the page, left out."""
+    file = folder / ".hydra" / "overrides.yaml"
+    words = plain.read(file) if file.is_file() else []
+    pairs = [str(word).lstrip("+").partition("=")[::2] for word in words]
+    return {name: _number(value) for name, value in pairs if value and not _PLACES.match(name)}
+
+
+def _number(value: str) -> str | float:
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def _table(scores: result.Scores | None) -> str:
@@ -171,15 +196,18 @@ def _table(scores: result.Scores | None) -> str:
     return "\n".join(lines)
 
 
-def _log_to_tensorboard(logger: TensorBoardLogger, settings: dict, scores: dict) -> None:
+def _log_to_tensorboard(logger: TensorBoardLogger, chosen: dict, recipe: dict, scores: dict) -> None:
     """A row of TensorBoard's HPARAMS page, and ``hparams.yaml``, which Lightning has written empty by now.
 
     Scores are columns beside the settings: as metrics they would be charts of a single point among the curves.
+    The page shows some columns at first, those that differ between runs, by the alphabet: so what follows from the
+    strategy is left to ``hparams.yaml``, and scores have an arrow, which comes after all letters. What differs it finds
+    out for itself only where no run describes the experiment as a whole, torch's first summary.
     """
-    columns = {name: value for name, value in scores.items() if value is not None}
-    for summary in hparams(columns | settings, dict.fromkeys(("val/acc", "val/loss"), 0.0)):
+    columns = chosen | {f"{ARROW} {name}": value for name, value in scores.items()}
+    for summary in hparams(columns, {})[1:]:
         logger.experiment._get_file_writer().add_summary(summary)
-    logger.hparams.update(settings)
+    logger.hparams.update(chosen | recipe)
     Path(logger.log_dir, logger.NAME_HPARAMS_FILE).unlink(missing_ok=True)
 
 
@@ -187,7 +215,8 @@ def _device(trainer: pl.Trainer) -> str:
     device = trainer.strategy.root_device
     if device.type == "cuda":
         return f"{trainer.num_devices} x {torch.cuda.get_device_name(device)}"
-    return f"{device.type}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{device.type}, {'1 thread' if threads == 1 else f'{threads} threads'}"
 
 
 def git_commit() -> str | None:

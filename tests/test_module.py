@@ -38,7 +38,7 @@ def test_hparams_carry_the_real_metric(fitted, strategy):
     assert not {"hp_metric", "best/val_acc"} & set(events.Tags()["scalars"])  # single points are no curves
     content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     columns = HParamsPluginData.FromString(content).session_start_info.hparams
-    assert columns["best/val_acc"].number_value == pytest.approx(run.result["best"]["val_acc"])
+    assert columns["\u2192 best/val_acc"].number_value == pytest.approx(run.result["best"]["val_acc"])
     assert columns["strategy"].string_value == strategy
     assert f"strategy: {strategy}" in (run.folder / "hparams.yaml").read_text()
 

@@ -25,7 +25,10 @@ WRONG = {
     "optimizer=adamw": ["Did you mean optim=adamw?"],
     "batch_size=8": ["Did you mean data.batch_size?"],
     "num_workers=2": ["Did you mean data.workers?"],
-    "trainer.max_epoch=3": ["Did you mean trainer.max_epochs?"],
+    "trainer.max_epoch=3": ["Did you mean epochs?"],
+    "data.test_size=0.1": ["Did you mean data.test_fraction?"],
+    "optim.name=adam": ["Did you mean optim=adamw?"],
+    "backbone.foo=1": ["Choose from: backbone.name, backbone.weights."],
     "+trainer.foo=1": ["pytorch_lightning.Trainer takes no foo"],
     "trainer.overfit_batches=3": ["pytorch_lightning.Trainer takes it: +trainer.overfit_batches=3"],
     "+strategy.head_epochs=3": ["nobody reads"],
@@ -34,18 +37,51 @@ WRONG = {
     "~optim": ["a run cannot do without optim"],
     "~data.batch_size": ["a run cannot do without data.batch_size"],
     "~lr": ["there is no such setting"],
+    "~data": ["a run cannot do without data."],
+    "~data.root": ["null already"],
+    "~optim.lr=0.1": ["is 0.001 and not 0.1", "~optim.lr"],
+    "+optim.lr=0.1": ["Leave out the +: optim.lr=0.1"],
+    "loss=focal": ["loss is a section", "loss.class_weights"],
     # Choices that there are not.
     "strategy=QAT": ["Did you mean 'qat'?", "finetune"],
     "backbone=resnet34": ["Did you mean 'resnet", "efficientnet_lite0"],
     "backbone.name=resnet34": ["Did you mean 'resnet"],
     "experiment=tutorial": ["tutorial/finetune", "tutorial/qat"],
     "strategy=qat,frozen": ["takes -m: python train.py -m strategy=qat,frozen"],
-    "+data=folder": ["leave out the +"],
+    "+data=folder": ["Leave out the +"],
+    "++strategy=qat": ["Leave out the +: strategy=qat"],
+    "strategy=[qat,frozen]": ["one choice", "-m strategy=qat,frozen"],
+    "logger=[tensorboard,csv]": ["one choice", "logger=many"],
+    "strategy.name=qat": ["give strategy=qat"],
+    "experiment=qat": ["Did you mean 'tutorial/qat'?"],
+    "scheduler=none": ["Did you mean scheduler=null?"],
+    "callbacks=off": ["Did you mean callbacks=null?"],
+    "data=tests": ["Did you mean data=folder data.root=tests?"],
     # Values that cannot be right.
     "optim.lr=abc": ["optim.lr=abc: expected a number"],
     "optim.lr=-1": ["expected a number of at least 0"],
     "optim.lr=${nothing}": ["optim.lr cannot be resolved"],
     "optim.lr": ["expected NAME=VALUE"],
+    "optim.lr=inf": ["expected a number of at least 0"],
+    "optim.lr=[0.1]": ["expected a number."],
+    "optim.momentum=1": ["expected a number from 0 to below 1"],
+    "seed=null": ["seed=null: expected a whole number from 0 to 4294967295"],
+    "data.batch_size=[4]": ["expected a whole number"],
+    "backbone.weights=[a,b]": ["expected imagenet or null or a path"],
+    "backbone.weights=12": ["./2024"],
+    "scheduler.step_size=0": ["expected a whole number of at least 1"],
+    "trainer.limit_val_batches=0": ["a number of batches of at least 1"],
+    "trainer.max_epochs=3": ["give epochs=3"],
+    "trainer.deterministic=maybe": ["expected warn or true or false or null"],
+    "data.distortion=randaug": ["Did you mean 'rand_augment'?", "null"],
+    "strategy=frozen,": ["a comma too many: strategy=frozen"],
+    "strategy==qat": ["one = is enough: strategy=qat"],
+    "epochs=${nothing}": ["epochs cannot be resolved"],
+    "run_dir=": ["run_dir=: expected a path"],
+    "run_dir=${nothing}": ["run_dir cannot be resolved"],
+    "optim._target_=torch.optim.Adamm": ["there is no such class", "Did you mean Adam"],
+    "hydra.job_logging.root.level=LOUD": ["LOUD is unknown", "INFO"],
+    "=qat": ["there is no such setting", "strategy=qat"],
     "data.root=a(b": ["quotes of its own"],
     "data.resize=100": ["100 is less than the 224 pixels"],
     "data.augmentation=rotate": ["Choose from: "],
@@ -55,6 +91,17 @@ WRONG = {
     "trainer.precision=fp16": ["bf16-mixed"],
     "trainer.gradient_clip_val=much": ["expected a number or null"],
     "strategy.batch_norm=off": ["Choose from: auto, eval, train"],
+}
+
+WRONG_TOGETHER = {
+    "strategy=frozen strategy.views=0": ["at least 1, or null"],
+    "strategy=gradual strategy.head_epochs=-1": ["a whole number of epochs"],
+    "strategy=gradual strategy.backbone_lr=-1": ["a number of at least 0"],
+    "strategy=qat strategy.reduce_range=yes": ["expected auto or true or false"],
+    "data=csv data.root=missing.csv": ["there is no such file", "path,label"],
+    "data=folder data.root=": ["a path"],
+    "backbone=timm backbone.model=": ["a text"],
+    "scheduler=one_cycle scheduler.pct_start=2": ["a number from 0 to 1"],
 }
 
 RIGHT = [
@@ -80,6 +127,24 @@ def test_a_wrong_setting_is_refused_by_name(overrides, word):
     said = str(refused.value)
     assert [part for part in WRONG[word] if part not in said] == [], said
     assert "Could not override" not in said and "append to your config" not in said
+
+
+@pytest.mark.parametrize("words", WRONG_TOGETHER)
+def test_what_another_choice_brings_is_checked_too(overrides, words):
+    with pytest.raises(HymtlError) as refused:
+        overrides.check(words.split())
+    assert [part for part in WRONG_TOGETHER[words] if part not in str(refused.value)] == [], refused.value
+
+
+@pytest.mark.parametrize("group", ["strategy", "data", "backbone"])
+def test_what_a_run_cannot_do_without_is_never_null(overrides, group):
+    with pytest.raises(HymtlError, match=f"{group}=null: a run cannot do without {group}. Choose from: "):
+        overrides.for_hydra(f"{group}=null")
+
+
+def test_every_strategy_trains_with_another_schedule_than_its_recipe(overrides):
+    for strategy in overrides._options("strategy"):
+        overrides.check([f"strategy={strategy}", "scheduler=cosine"])
 
 
 @pytest.mark.parametrize("word", RIGHT)
@@ -128,6 +193,13 @@ def test_a_sweep_begins_with_what_it_will_take(capsys, tmp_path):
     check("-m", "strategy=frozen,qat", "seed=0,1,2", f"hydra.sweep.dir={tmp_path}")
     said = capsys.readouterr().out
     assert said.startswith("6 jobs, their settings checked in") and "GB of disk" in said
+
+
+@pytest.mark.parametrize("word", ["--strategy=qat", "-x"])
+def test_a_setting_with_dashes_is_named(word, capsys):
+    with pytest.raises(SystemExit):
+        check(word)
+    assert f"{word}: there is no such option. Settings have no dashes" in capsys.readouterr().err
 
 
 def test_a_search_has_its_other_settings_checked(capsys):

@@ -36,7 +36,6 @@ def train(words: list[str], conf: Path) -> None:
 def experiment(cfg: "DictConfig") -> float | None:
     """One experiment, or one job of a sweep. Returns what a Hydra sweeper maximizes: the validation accuracy."""
     from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import CompactHydraException
     from hydra.types import RunMode
 
     from hymtl.runtime import quicker_imports
@@ -49,7 +48,7 @@ def experiment(cfg: "DictConfig") -> float | None:
     try:
         made = job.run(cfg) if HydraConfig.get().mode == RunMode.MULTIRUN else single.run(cfg)
     except HymtlError as error:
-        raise CompactHydraException(str(error)) from error  # which Hydra prints without a traceback
+        sys.exit(str(error))  # Hydra would add words of its own, and how to have a traceback
     if made is None:  # not the first of several processes, or a job of a sweep that failed
         return None
     print(result.summary(made, cfg.run_dir))

@@ -35,6 +35,12 @@ for (const table of document.querySelectorAll("table")) {
   });
 }
 
+// A table that is wider than the screen says so, as phones show no bars to scroll with.
+const wide = new ResizeObserver((boxes) => boxes.forEach(({ target }) => {
+  target.previousElementSibling.hidden = target.scrollWidth <= target.clientWidth + 1;
+}));
+for (const box of document.querySelectorAll(".scroll")) wide.observe(box);
+
 // ---- charts -------------------------------------------------------------------------------------------------------
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -49,12 +55,12 @@ function draw(parent, name, attributes = {}, text) {
   return node;
 }
 
-function ticks(low, high, log) {
+function ticks(low, high, { log = false, least = 0 } = {}) {
   if (log) {
     const [first, last] = [Math.round(Math.log10(low)), Math.round(Math.log10(high))]; // range() ends at powers of ten
     return Array.from({ length: last - first + 1 }, (_, i) => Number(`1e${first + i}`));
   }
-  const rough = (high - low) / 5 || 1;
+  const rough = Math.max((high - low) / 5 || 1, least);
   const unit = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * unit).find((size) => size >= rough);
   const marks = [];
@@ -74,7 +80,7 @@ function range(values, log, pad) {
 const words = (number) => String(Number(number.toPrecision(3)));
 
 // Axes for the values xs and ys; returns the scales and the svg to draw into.
-function axes(host, { xs, ys, xLabel, yLabel, logX = false, pad = 0.06 }) {
+function axes(host, { xs, ys, xLabel, yLabel, logX = false, leastX = 0, pad = 0.06 }) {
   const width = Math.max(240, host.clientWidth);
   const [right, bottom] = [width - MARGIN.right, HEIGHT - MARGIN.bottom];
   const svg = draw(host, "svg", {
@@ -90,7 +96,7 @@ function axes(host, { xs, ys, xLabel, yLabel, logX = false, pad = 0.06 }) {
     draw(svg, "line", { class: "grid", x1: MARGIN.left, x2: right, y1: y(tick), y2: y(tick) });
     draw(svg, "text", { x: MARGIN.left - 6, y: y(tick) + 4, "text-anchor": "end" }, words(tick));
   }
-  for (const tick of ticks(xLow, xHigh, logX)) {
+  for (const tick of ticks(xLow, xHigh, { log: logX, least: leastX })) {
     draw(svg, "line", { class: "grid", x1: x(tick), x2: x(tick), y1: MARGIN.top, y2: bottom });
     draw(svg, "text", { x: x(tick), y: bottom + 15, "text-anchor": "middle" }, words(tick));
   }
@@ -121,7 +127,8 @@ function curves(host, rows, metric, yLabel) {
   const of = (row, stage) => row.curves.map((run) => run[`${stage}/${metric}`]).filter((known) => known?.[0].length).map(curve);
   const all = rows.flatMap((row) => ["train", "val"].flatMap((stage) => of(row, stage))).flat();
   const { svg, x, y } = axes(host, {
-    xs: [0, all.reduce((last, [epoch]) => Math.max(last, epoch), 1)], ys: all.map(([, value]) => value), xLabel: "epoch", yLabel, pad: 0,
+    xs: [0, all.reduce((last, [epoch]) => Math.max(last, epoch), 1)], ys: all.map(([, value]) => value), xLabel: "epoch", yLabel,
+    leastX: 1, pad: 0, // epochs are whole
   });
   rows.forEach((row, i) => {
     const node = group(svg, i, row.label);
@@ -158,6 +165,23 @@ function dodge(points, x) {
   return shift;
 }
 
+// A row's name where there is room for it beside its point; none where there is not, as the legend has it too.
+function name(node, label, cx, cy, taken, right) {
+  const text = [...label.replace(/[\w./]+=/g, "")]; // values alone: the legend says of which setting
+  const shown = text.length > 24 ? `${text.slice(0, 23).join("")}…` : text.join("");
+  const long = 6.4 * [...shown].length;
+  const places = [[12, 4, "start"], [-12, 4, "end"], [0, -13, "middle"], [0, 21, "middle"], [12, -10, "start"], [12, 18, "start"]];
+  for (const [dx, dy, anchor] of places) {
+    const left = cx + dx - { start: 0, middle: long / 2, end: long }[anchor];
+    const box = { left, right: left + long, top: cy + dy - 11, bottom: cy + dy + 3 };
+    const free = taken.every((o) => box.left > o.right || box.right < o.left || box.top > o.bottom || box.bottom < o.top);
+    if (!free || box.left < MARGIN.left || box.right > right || box.top < 0) continue;
+    taken.push(box);
+    draw(node, "text", { class: "name", x: cx + dx, y: cy + dy, "text-anchor": anchor }, shown);
+    return;
+  }
+}
+
 function scatter(host, points, { xLabel, logX = false, pareto = false }) {
   const { svg, x, y } = axes(host, {
     xs: points.flatMap((point) => point.costs), ys: points.flatMap((point) => point.interval),
@@ -169,18 +193,21 @@ function scatter(host, points, { xLabel, logX = false, pareto = false }) {
     draw(svg, "path", { class: "front", d: steps.join("") });
   }
   const shift = points.length > MANY ? new Map() : dodge(points, x);
+  const at = (point) => [x(point.cost) + (shift.get(point) ?? 0), y(point.accuracy)];
+  const taken = points.map(at).map(([cx, cy]) => ({ left: cx - 8, right: cx + 8, top: cy - 8, bottom: cy + 8 }));
   for (const point of points) {
     const across = (value) => x(value) + (shift.get(point) ?? 0);
     const shown = `${point.label}: ${point.accuracy} (${point.interval.join("–")}), ${xLabel} ${words(point.cost)}`;
     const node = group(svg, point.row, shown);
     if (points.length <= MANY) node.dataset.row = point.row; // of many, the legend is for the curves
-    const [cx, cy] = [across(point.cost), y(point.accuracy)];
+    const [cx, cy] = at(point);
     const [left, right] = [Math.min(...point.costs), Math.max(...point.costs)].map(across);
     const [low, high] = point.interval.map(y);
     draw(node, "line", { class: "bar", x1: cx, x2: cx, y1: low, y2: high });
     draw(node, "line", { class: "bar", x1: left, x2: right, y1: cy, y2: cy });
     draw(node, "circle", { cx, cy, r: 5, stroke: "none" });
     if (best.includes(point)) draw(node, "circle", { class: "ring", cx, cy, r: 8 });
+    if (points.length <= MANY || best.includes(point)) name(node, point.label, cx, cy, taken, svg.viewBox.baseVal.width);
   }
 }
 

@@ -148,7 +148,8 @@ def left_out(photos: PhotoFolder) -> str:
     """A line for the files that are none of the dataset's kinds; the record has all their names."""
     names = ", ".join(photos.left_out[:20])
     more = f" and {len(photos.left_out) - 20} more" if len(photos.left_out) > 20 else ""
-    return f"{len(photos.left_out)} files of other kinds: {names}{more}"
+    count = len(photos.left_out)
+    return f"{'1 file of another kind' if count == 1 else f'{count} files of other kinds'}: {names}{more}"
 
 
 def _copies(photos: PhotoFolder, across: list[Cluster]) -> set[str]:

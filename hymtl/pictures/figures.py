@@ -1,7 +1,9 @@
 """The pictures of a run: what went in, what came out, where it was wrong, how it got there."""
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -54,11 +56,21 @@ def photo_grid(pictures: Tensor, captions: Sequence[str], colours: Sequence[str]
 
 
 def shortened(text: str, most: int) -> str:
-    """``text`` with its middle left out where it is longer than ``most`` letters."""
-    if len(text) <= most:
+    """``text`` with its middle left out where it is wider than ``most`` Latin letters; Korean ones are two wide."""
+    if _width(text) <= most:
         return text
-    tail = most // 2
-    return f"{text[: most - tail - 1]}\u2026{text[-tail:]}"
+    tail = _fitting(text[::-1], most // 2)[::-1]
+    return f"{_fitting(text, most - _width(tail) - 1)}\u2026{tail}"
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _fitting(text: str, most: int) -> str:
+    """As much of the beginning of ``text`` as is ``most`` wide."""
+    widths = accumulate(_width(letter) for letter in text)
+    return text[: sum(width <= most for width in widths)]
 
 
 def _figure(**options: Any) -> Figure:
@@ -88,7 +100,7 @@ def confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
     """Counts (classes, classes), rows the true class, columns the predicted one; of many, mistakes in red."""
     count, many = len(classes), len(classes) > 20
     names = [shortened(legible(name), 32) for name in classes]
-    longest = max(map(len, names), default=0)
+    longest = max(map(_width, names), default=0)
     side = max(2.6, (0.17 if many else 0.5) * count) + (0.055 if many else 0.085) * longest * (2 if many else 1) + 0.6
     figure = _figure(figsize=(max(side + 1.2, 0.1 * len(title) + 0.5), side + 0.5), layout="constrained")
     figure.suptitle(legible(title))  # over all of it, as a matrix of few classes is narrower than its title
@@ -146,8 +158,10 @@ def int8_cost(cost: dict, sizes: dict, title: str) -> Figure:
     if not worst:  # graphs (PT2E) have no layers by name
         layers.text(0.5, 0.5, "layers not compared", ha="center", transform=layers.transAxes)
     layers.set(title="the noisiest layers", xlabel="signal to quantization noise, dB", xlim=(0, 60))
-    size.bar(["float", "int8"], [sizes["float"] / 1e6, sizes["int8"] / 1e6], color=["#8c959f", VAL])
-    size.set(title=f"{sizes['int8'] / sizes['float']:.0%} of the size", ylabel="MB")
+    shares = [100.0, 100 * sizes["int8"] / sizes["float"]]
+    bars = size.bar(["float", "int8"], shares, color=["#8c959f", VAL])
+    size.bar_label(bars, [f"{sizes[name] / 1e6:.1f} MB" for name in ("float", "int8")])
+    size.set(title=f"{shares[1]:.0f}% of the size", ylabel="% of the float network's size", ylim=(0, 115))
     return figure
 
 

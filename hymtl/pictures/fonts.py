@@ -7,30 +7,35 @@ from pathlib import Path
 
 from matplotlib import font_manager
 
-# Beside matplotlib's own, which has Latin, Greek and Cyrillic letters; found on Linux, Windows, macOS or installed with
-# pip (koreanize-matplotlib). Colour fonts are none that matplotlib can draw.
+# Beside matplotlib's own, which has Latin, Greek and Cyrillic letters; found on Linux, Windows or macOS. Fonts of
+# coloured pixels are none that matplotlib can draw.
 WANTED = (
     "Noto Sans CJK KR", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans KR", "NanumGothic", "Malgun Gothic",
     "Apple SD Gothic Neo", "Arial Unicode MS", "Microsoft YaHei", "Yu Gothic", "Hiragino Sans", "WenQuanYi Zen Hei",
-    "IPAexGothic", "Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Thai", "Noto Emoji", "Segoe UI Symbol",
-    "Symbola",
+    "IPAexGothic", "Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Thai", "Noto Emoji", "Segoe UI Emoji",
+    "Segoe UI Symbol", "Symbola",
 )  # fmt: skip
+# Packages with fonts, the extra "fonts": Korean, and Noto's for emoji and a dozen scripts.
+PACKAGES = ("koreanize_matplotlib", "manimgx_fonts")
 
 
 @cache
 def families() -> list[str]:
     """matplotlib's own font, then those of ``WANTED`` that this machine has, each for what those before it lack."""
-    _add_pip_fonts()
+    packed = _of_packages()
     installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ["DejaVu Sans", *(name for name in WANTED if name in installed)]
+    return ["DejaVu Sans", *(name for name in WANTED if name in installed), *sorted(packed - set(WANTED))]
 
 
-def _add_pip_fonts() -> None:
-    """Those of the package koreanize-matplotlib, which is not imported, as it would make its font the default."""
-    spec = importlib.util.find_spec("koreanize_matplotlib")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for file in Path(folder).glob("fonts/*.ttf"):
-            font_manager.fontManager.addfont(file)
+def _of_packages() -> set[str]:
+    """Families of ``PACKAGES``, which are not imported, as one makes its font the default."""
+    known = len(font_manager.fontManager.ttflist)
+    for name in PACKAGES:
+        spec = importlib.util.find_spec(name)
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            for file in sorted(Path(folder).rglob("*.ttf")):
+                font_manager.fontManager.addfont(file)
+    return {font.name for font in font_manager.fontManager.ttflist[known:]}
 
 
 @cache

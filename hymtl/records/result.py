@@ -13,6 +13,7 @@ from hymtl.records import Number, Record
 
 FILE = "result.json"
 FORMAT = 2  # since 2 a history has the numbers of its epochs
+GENTLE = ("lp_ft", "gradual")  # strategies that train a pretrained backbone gently
 
 Fraction = Field(ge=0, le=1)
 Count = Field(ge=0, le=10**9)  # of photos or epochs: more is no run
@@ -306,10 +307,11 @@ def summary(result: Result, run_dir: str) -> str:
 def _lost(result: Result) -> str:
     photos, start = result.dataset.val, result.probe.val_acc if result.probe else 0.0
     less = round((start - result.accuracy) * photos)
+    gentle = " or ".join(name for name in GENTLE if name != result.strategy)
     return (
         f"Training the backbone lost more than it won: {result.accuracy:.4f} is {less} of {photos} photos below the "
         f"{start:.4f} of logistic regression on the features that it began with. Try strategy=probe or frozen, which "
-        "keep them, lp_ft or gradual, which change them gently, or a smaller optim.lr."
+        f"keep them, {gentle} to change them gently, or a smaller optim.lr."
     )
 
 

@@ -1,75 +1,23 @@
 """Checking settings before anything slow begins; what YAML cannot say about them."""
 
-import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hymtl.errors import HymtlError, check_choice
+from hymtl.errors import HymtlError, check_choice, in_one_line
 from hymtl.preprocessing import Preprocessing
 from hymtl.records import choice
+from hymtl.settings import rules
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")  # of Lightning's, those that hymtl may run on
 GPU_DEVICES = ("nvidia[0-9]*", "kfd", "dxg")  # in Linux's /dev: NVIDIA's, AMD's, Windows' subsystem's
 DDP = ("ddp", "ddp_spawn")
 STRATEGIES = ("auto", *DDP)  # for several devices, of Lightning's
 SIZES = {"garment_cnn": 28}  # pixels that a backbone sees, where they are not the usual ones
-
-
-def _whole(least: int) -> tuple[str, Callable[[object], bool]]:
-    return f"a whole number of at least {least}", lambda v: isinstance(v, int) and v is not True and v >= least
-
-
-def _share(value: object) -> bool:
-    return isinstance(value, int | float) and value is not True and 0 <= value < 1
-
-
-def _is_expression(value: object) -> bool:
-    try:
-        re.compile(str(value))
-    except re.error:
-        return False
-    return isinstance(value, str) and bool(value)
-
-
-MONITORS = ("val/acc", "val/balanced_acc", "val/loss")
-
-
-def _one_of(*choices: str | None) -> tuple[str, Callable[[object], bool]]:
-    return " or ".join(choice or "null" for choice in choices), lambda v: v in choices
-
-
-_RULES = {
-    "seed": _whole(0),
-    "epochs": _whole(1),
-    "monitor": _one_of(*MONITORS),
-    "early_stopping": ("null or a whole number of at least 1", lambda v: v is None or _whole(1)[1](v)),
-    "loss.class_weights": _one_of("auto", None),
-    "calibration": _one_of("temperature", None),
-    "data.balance": ("true or false", lambda v: isinstance(v, bool)),
-    "data.batch_size": _whole(1),
-    "data.resize": _whole(1),
-    "data.resize_at_224": _whole(224),
-    "data.workers": ("'auto' or a whole number of at least 0", lambda v: v == "auto" or _whole(0)[1](v)),
-    "data.folds": ("null or a whole number of at least 2", lambda v: v is None or _whole(2)[1](v)),
-    "data.fold": ("null or a whole number of at least 0", lambda v: v is None or _whole(0)[1](v)),
-    "data.val_fraction": ("null or a number above 0 and below 1", lambda v: v is None or (_share(v) and v > 0)),
-    "data.split_seed": _whole(0),
-    "data.group": ("null or a regular expression", lambda v: v is None or _is_expression(v)),
-    "data.on_bad": ("error or skip", lambda v: v in ("error", "skip")),
-    "data.leaks": ("null or drop", lambda v: v in (None, "drop")),
-    "data.mixing": ("mixup, cutmix or null", lambda v: v in (None, "mixup", "cutmix")),
-    "data.test_fraction": ("a number from 0 to below 1", lambda v: isinstance(v, int | float) and 0 <= v < 1),
-    "data.cache_gb": ("a number of gigabytes", lambda v: isinstance(v, int | float) and v >= 0),
-    "optim.lr": ("a number of at least 0", lambda v: v is None or (isinstance(v, int | float) and v >= 0)),
-    "optim.weight_decay": ("a number of at least 0", lambda v: v is None or (isinstance(v, int | float) and v >= 0)),
-    "optim.momentum": ("a number of at least 0", lambda v: v is None or (isinstance(v, int | float) and v >= 0)),
-    "data.features_gb": ("a number of gigabytes", lambda v: isinstance(v, int | float) and v >= 0),
-}
 
 
 def check(cfg: DictConfig) -> None:
@@ -80,10 +28,7 @@ def check(cfg: DictConfig) -> None:
     """
     for name in OmegaConf.missing_keys(cfg):
         raise HymtlError(f"{name} has no value: give {name}=... on the command line.")
-    for name, (expected, holds) in _RULES.items():
-        value = OmegaConf.select(cfg, name)
-        if not holds(value):
-            raise HymtlError(f"{name}={value}: expected {expected}.")
+    rules.check(cfg)
     racing = cfg.get("choose")
     if racing:
         choice.check(cast(dict, OmegaConf.to_container(racing)))
@@ -93,6 +38,8 @@ def check(cfg: DictConfig) -> None:
     _check_files(cfg)
     _check_size(cfg)
     _check_devices(cfg.trainer)
+    if (given := cfg.trainer.get("max_epochs", cfg.epochs)) != cfg.epochs:
+        raise HymtlError(f"trainer.max_epochs={given}: give epochs={given}, which schedulers and records go by too.")
     if cfg.loss.class_weights and cfg.data.balance:
         raise HymtlError(
             "loss.class_weights=auto and data.balance=true both make rare classes count more, together twice over: "
@@ -114,6 +61,8 @@ def _check_files(cfg: DictConfig) -> None:
             f"data.root={root}: there is no such folder. Give one that holds CLASS/ folders of pictures, or train/ "
             "and val/ with such folders."
         )
+    if cfg.data.get("source") == "csv" and not Path(root).expanduser().is_file():
+        raise HymtlError(f"data.root={root}: there is no such file. Give a table of path,label[,split][,group].")
     if weights not in (None, "imagenet") and not Path(weights).expanduser().is_file():
         raise HymtlError(
             f"backbone.weights={weights}: there is no such file. Give the path of a state dict of "
@@ -229,5 +178,5 @@ def check_optimizer(cfg: DictConfig) -> None:
             options = dict(cfg.scheduler)
             steps = {"total_steps": 10} if options.pop("interval", "epoch") == "step" else {}
             instantiate(options)(optimizer, **steps)
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise HymtlError(f"optim or scheduler: {error}. See conf/optim/ and conf/scheduler/.") from error
+    except (TypeError, ValueError, ZeroDivisionError, InstantiationException) as error:
+        raise HymtlError(f"optim or scheduler: {in_one_line(error)}. See conf/optim/ and conf/scheduler/.") from error

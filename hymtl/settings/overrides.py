@@ -5,10 +5,9 @@ What ``conf/`` declares, and what the classes named by its ``_target_`` take, is
 torch.
 """
 
-import difflib
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -17,34 +16,20 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from hymtl import settings
-from hymtl.errors import HymtlError, check_choice, did_you_mean
+from hymtl.errors import HymtlError, check_choice
 from hymtl.runtime import train_command
-from hymtl.settings import signatures
+from hymtl.settings import meant, signatures
+from hymtl.settings.nodes import leaves, resolved
+from hymtl.settings.readers import DISPENSABLE, check_types, refuse_missing, refuse_unread, target_of
+from hymtl.settings.rules import shown
 
 PRIMARY = "config"
-LOOK = f"All settings: {train_command()} --cfg job"
-DISPENSABLE = ("callbacks", "logger", "scheduler", "experiment", "debug", "ckpt_path")  # what ~NAME may take out
 CHOSEN_BY_NAME = ("strategy.name", "backbone.name", "data.source")  # each a file of conf/ too
-FEW = 16  # names that a message may list
-NONE = "null"
+SEVERAL = "callbacks"  # the group of which several may be chosen
 LISTS = ("choose.strategies",)
-INTERVAL = "interval"  # of a scheduler: for the LightningModule, not for the scheduler's class
-
-# What other frameworks call things.
-_ELSEWHERE = {
-    "learning_rate": "lr", "learningrate": "lr", "wd": "weight_decay", "decay": "weight_decay",
-    "model": "backbone", "network": "backbone", "net": "backbone", "arch": "backbone", "architecture": "backbone",
-    "encoder": "backbone", "optimizer": "optim", "dataset": "data", "lr_scheduler": "scheduler",
-    "method": "strategy", "bs": "batch_size", "batch": "batch_size", "batchsize": "batch_size",
-    "num_workers": "workers", "n_workers": "workers", "num_epochs": "epochs", "n_epochs": "epochs",
-    "max_epochs": "epochs", "epoch": "epochs", "gpus": "devices", "device": "accelerator", "random_seed": "seed",
-    "manual_seed": "seed", "image_size": "resize", "img_size": "resize", "size": "resize", "augment": "augmentation",
-    "aug": "augmentation", "transform": "augmentation", "pretrained": "weights", "data_dir": "root", "path": "root",
-    "clip": "gradient_clip_val", "grad_clip": "gradient_clip_val",
-}  # fmt: skip
 
 
 class Overrides:
@@ -77,13 +62,7 @@ class Overrides:
             try:
                 parsed += parser.parse_overrides([word])
             except OverrideParseException as error:
-                if "=" not in word.lstrip("~"):
-                    raise HymtlError(f"{word}: expected NAME=VALUE. {LOOK}") from error
-                name, _, value = word.partition("=")
-                raise HymtlError(
-                    f"{word} cannot be read: what has brackets, commas or quotes in it needs quotes of its own: "
-                    f"""'{name}="{value.strip(chr(34))}"'"""
-                ) from error
+                raise HymtlError(meant.spelling(word)) from error
         return parsed
 
     def for_hydra(self, word: str) -> str:
@@ -94,12 +73,14 @@ class Overrides:
         group, equals, value = word.partition("=")
         if group in LISTS and not value.startswith("["):
             return f"{group}=[{value}]"
-        values = value.split(",")
-        if not equals or "null" not in values or not self._options(group.lstrip("+")):
+        values, options = value.split(","), self._options(group.lstrip("+"))
+        if not equals or meant.NULL not in values or not options:
             return word
-        if NONE in self._options(group.lstrip("+")):
-            return f"{group}={','.join(repr(NONE) if one == NONE else one for one in values)}"
-        return f"~{group}" if values == [NONE] else word
+        if meant.NULL in options:
+            return f"{group}={','.join(repr(one) if one == meant.NULL else one for one in values)}"
+        if values == [meant.NULL] and group not in DISPENSABLE:
+            raise HymtlError(f"{word}: a run cannot do without {group}. Choose from: {', '.join(options)}.")
+        return f"~{group}" if values == [meant.NULL] else word
 
     def check(self, words: Sequence[str]) -> DictConfig:
         """The config that ``words`` make of ``conf/``, ``hydra`` included.
@@ -107,23 +88,31 @@ class Overrides:
         Raises:
             HymtlError: for a name that nobody reads, a choice that there is not, or a value that cannot be right.
         """
-        self.parse(words)
         cfg = self.compose(words)
         plain = cfg.copy()
         with open_dict(plain):
             del plain["hydra"]
-            plain.run_dir = ""  # known only when the run starts
-        found = dict(_leaves(plain, with_sections=True))
+            plain.run_dir = _folder(cfg)
+        found = dict(leaves(plain, with_sections=True))
         declared = self._base(cfg)
-        names = list(dict(_leaves(declared, with_sections=True)))
-        self._refuse_unread(found, declared, words, names)
-        self._refuse_missing(found, declared)
-        for setting in CHOSEN_BY_NAME:
-            check_choice(setting, OmegaConf.select(plain, setting), self._options(setting.partition(".")[0]))
-        _check_types(plain, declared)
+        refuse_unread(found, declared, words, self._groups())
+        refuse_missing(found, declared, words)
+        self._refuse_other_names(plain, declared)
+        for word in words:  # what refers to them would be named first
+            resolved(plain, word.lstrip("+~").partition("=")[0])
+        check_types(plain, declared)
         settings.check(plain)
         settings.check_accelerator(plain)
+        _check_levels(cfg.hydra)
         return cfg
+
+    def _refuse_other_names(self, cfg: DictConfig, declared: DictConfig) -> None:
+        """The name of a choice, without what else its file sets."""
+        for setting in CHOSEN_BY_NAME:
+            group, name = setting.partition(".")[0], OmegaConf.select(cfg, setting)
+            check_choice(setting, name, self._options(group))
+            if name != OmegaConf.select(declared, setting):
+                raise HymtlError(f"{setting}={name}: give {group}={name}, which sets the rest of {group} too.")
 
     def compose(self, words: Sequence[str]) -> DictConfig:
         """The config, ``hydra`` included, of whatever is in it.
@@ -131,6 +120,7 @@ class Overrides:
         Raises:
             HymtlError: where Hydra cannot make one, naming what was meant.
         """
+        self._refuse_lists(words)
         try:
             return compose(PRIMARY, list(words), return_hydra_config=True)
         except MissingConfigException as error:
@@ -140,14 +130,28 @@ class Overrides:
         except (HydraException, OmegaConfBaseException) as error:
             raise HymtlError(f"{' '.join(words)}: {str(error).splitlines()[0]}") from error
 
+    def _refuse_lists(self, words: Sequence[str]) -> None:
+        """Several choices where one is possible: Hydra would merge their settings into one section."""
+        groups = self._groups()
+        for word, override in zip(words, self.parse(words), strict=True):
+            key, value = override.key_or_group, override.value()
+            if key not in groups or key == SEVERAL or not isinstance(value, list):
+                continue
+            each = f"-m {key}={','.join(map(str, value))}"
+            remedy = (
+                "logger=many has all, and ~logger.NAME takes one out" if key == "logger" else f"To run each: {each}"
+            )
+            raise HymtlError(f"{word}: one choice is possible, no list. {remedy}.")
+
     def _no_such_choice(self, error: MissingConfigException) -> str:
         group, _, option = (error.missing_cfg_file or "").partition("/")
         if group == "hydra":
             inner, _, option = option.partition("/")
             group = f"hydra/{inner}"
-        if not self._options(group):
+        options = self._options(group)
+        if not options:
             return str(error)
-        return f"{group}={option} is unknown. {did_you_mean(option, self._options(group))}"
+        return meant.choice(group, option, sorted({*options, *([meant.NULL] if group in DISPENSABLE else [])}))
 
     def _options(self, group: str) -> list[str]:
         """What may be chosen of a group, in its folders too."""
@@ -156,31 +160,41 @@ class Overrides:
         return options + [f"{folder}/{option}" for folder in inside for option in self._options(f"{group}/{folder}")]
 
     def _not_composed(self, words: Sequence[str], error: ConfigCompositionException) -> str:
-        """Why, found by composing with one word less at a time: Hydra names the key alone."""
+        """Why, by the word that has the key which Hydra names."""
         parsed = self.parse(words)
         chosen = [word for word, override in zip(words, parsed, strict=True) if self._chooses(override)]
         declared = compose(PRIMARY, [word.lstrip("+") for word in chosen])
-        names = list(dict(_leaves(declared, with_sections=True)))
         for word, override in zip(words, parsed, strict=True):
             key = override.key_or_group
             if override.is_sweep_override():
                 return f"{word} are several values. A sweep over them takes -m: {train_command()} -m {' '.join(words)}"
-            if f"'{key}'" not in str(error) and not str(error).startswith(f"Multiple values for {key}."):
-                continue
-            if override.is_add() and word in chosen:
-                return f"{word}: {key} is chosen already. To choose another, leave out the +: {word.lstrip('+')}"
-            if override.is_delete():
-                return f"{word}: there is no such setting. {_meant(key, '', names, {})}"
-            value = str(override.get_value_element_as_str())
-            if self._taken(key, declared):
-                return f"{word}: conf/ does not set {key}, but {self._target(key, declared)} takes it: +{word}"
-            return f"{word}: there is no such setting. {_meant(key, value, names, self._groups())}"
+            if f"'{key}'" in str(error) or word in str(error) or str(error).startswith(f"Multiple values for {key}."):
+                return f"{word}: {self._why(override, declared, error)}"
         return str(error).splitlines()[0]
+
+    def _why(self, override: Override, declared: DictConfig, error: ConfigCompositionException) -> str:
+        """What is wrong with a word, and what to write in its place."""
+        word, key = override.input_line or "", override.key_or_group
+        names, groups = list(dict(leaves(declared, with_sections=True))), self._groups()
+        if override.is_delete():
+            if "The value of" in str(error):
+                return f"{str(error).removeprefix('Could not delete from config. ')} Without the value: ~{key}"
+            return (
+                "it is null already."
+                if key in names
+                else f"there is no such setting. {meant.setting(key, '', names, {})}"
+            )
+        if word.startswith("+") and (key in groups or key in names):
+            return f"{key} is {'chosen' if key in groups else 'set'} already. Leave out the +: {word.lstrip('+')}"
+        if self._taken(key, declared):
+            return f"conf/ does not set {key}, but {self._target(key, declared)} takes it: +{word}"
+        value = str(override.get_value_element_as_str())
+        return f"there is no such setting. {meant.setting(key, value, names, groups)}"
 
     def _chooses(self, override: Override) -> bool:
         """Whether a word chooses a file of a group that exists, and nothing else."""
         value = override.value()
-        known = self._loader.get_group_options(override.key_or_group)
+        known = self._options(override.key_or_group)
         return not override.is_sweep_override() and not override.is_delete() and value in known
 
     def _groups(self) -> dict[str, list[str]]:
@@ -208,8 +222,7 @@ class Overrides:
 
     def _target(self, key: str, cfg: DictConfig) -> str | None:
         """The ``_target_`` of the section that a setting is in."""
-        section = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else None
-        return section.get("_target_") if isinstance(section, DictConfig) else None
+        return target_of(OmegaConf.select(cfg, key.rpartition(".")[0])) if "." in key else None
 
     def _taken(self, key: str, cfg: DictConfig) -> bool:
         """Whether the class of a section takes a setting that conf/ does not give."""
@@ -217,155 +230,22 @@ class Overrides:
         signature = signatures.of(target) if target else None
         return signature is not None and key.rpartition(".")[2] in signature.parameters
 
-    def _refuse_unread(self, found: dict, declared: DictConfig, words: Sequence[str], names: list[str]) -> None:
-        for name, value in found.items():
-            section, _, key = name.rpartition(".")
-            inside = found.get(section) if section else None
-            target = inside.get("_target_") if isinstance(inside, DictConfig) else None
-            if key == "_target_" and not signatures.exists(str(value)):
-                raise HymtlError(f"{name}={value}: the package {str(value).partition('.')[0]} is not installed.")
-            if key.startswith("_") or (section == "scheduler" and key == INTERVAL):
-                continue
-            signature = signatures.of(target) if target else None
-            if signature is not None:
-                if key in signature.parameters or signature.open:
-                    continue
-                parameters = [f"{section}.{parameter}" for parameter in signature.parameters]
-                raise HymtlError(
-                    f"{_said(name, value, words)}: {target} takes no {key}. {_meant(name, value, parameters, {})}"
-                )
-            if target:
-                continue
-            if any(_inside(name, other) for other in found if _is_opaque(found[other], declared, other)):
-                continue
-            if name in names or _is_addition(name, value):
-                continue
-            said = _said(name, value, words)
-            if section == "callbacks":
-                raise HymtlError(f"{said}: a callback is a class and its arguments: +{name}._target_=PACKAGE.CLASS")
-            raise HymtlError(f"{said}: nobody reads such a setting. {_meant(name, value, names, self._groups())}")
 
-    def _refuse_missing(self, found: dict, declared: DictConfig) -> None:
-        for name in dict(_leaves(declared, with_sections=True)):
-            section = name.partition(".")[0]
-            holder = found.get(name.rpartition(".")[0]) if "." in name else None
-            under_target = isinstance(holder, DictConfig) and "_target_" in holder
-            if name not in found and section not in DISPENSABLE and not under_target:
-                if "." in name and name.rpartition(".")[0] not in found:
-                    continue  # its section is missing, or was given anew as a whole
-                whole = section if section not in found else name.removesuffix("._target_")
-                raise HymtlError(f"~{whole}: a run cannot do without {whole}.")
+def _folder(cfg: DictConfig) -> str:
+    """``run_dir``, or a word in its place where it is known only when the run starts."""
+    try:
+        given = cfg.run_dir
+    except InterpolationKeyError as error:
+        raise HymtlError(f"run_dir cannot be resolved: {str(error).splitlines()[0]}") from error
+    except OmegaConfBaseException:
+        return "run"
+    if not given or not isinstance(given, str):
+        raise HymtlError(f"run_dir={shown(given)}: expected a path (of a name that is a number: ./2024).")
+    return given
 
 
-def _leaves(cfg: DictConfig, path: str = "", *, with_sections: bool = False) -> Iterator[tuple[str, Any]]:
-    """Settings by their dotted names, not resolved."""
-    for key in cfg:
-        node, name = cfg._get_node(key), path + str(key)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
-            if with_sections:
-                yield name, node
-            yield from _leaves(node, f"{name}.", with_sections=with_sections)
-        else:
-            yield name, None if node is None else node._value()
-
-
-def _is_addition(name: str, value: Any) -> bool:
-    """A callback of one's own, or one of several loggers."""
-    section = name.rpartition(".")[0]
-    return section in ("callbacks", "logger") and isinstance(value, DictConfig) and "_target_" in value
-
-
-def _is_opaque(node: Any, declared: DictConfig, name: str) -> bool:
-    """A mapping that conf/ has as a plain value (null, or empty): what is in it is for whoever takes it."""
-    if not isinstance(node, DictConfig) or "." not in name:
-        return False
-    other = OmegaConf.select(declared, name)
-    return other == {} or (other is None and _knows(declared, name))
-
-
-def _knows(declared: DictConfig, name: str) -> bool:
-    section, _, key = name.rpartition(".")
-    holder = OmegaConf.select(declared, section)
-    return isinstance(holder, DictConfig) and key in holder
-
-
-def _node(cfg: DictConfig, name: str) -> Any:
-    section, _, key = name.rpartition(".")
-    holder = OmegaConf.select(cfg, section)
-    return holder._get_node(key) if isinstance(holder, DictConfig) and key in holder.keys() else None  # noqa: SIM118
-
-
-def _inside(name: str, section: str) -> bool:
-    return name.startswith(f"{section}.")
-
-
-def _said(name: str, value: Any, words: Sequence[str]) -> str:
-    """A setting as it was typed, or as a file of conf/ has it."""
-    typed = [word for word in words if word.lstrip("+~").partition("=")[0] == name]
-    return typed[0] if typed else f"{name}={'{...}' if isinstance(value, DictConfig) else value}"
-
-
-def _meant(name: str, value: Any, names: Sequence[str], groups: dict[str, list[str]]) -> str:
-    """A sentence that says which setting was probably meant."""
-    if guess := _guess(name, str(value), names, groups):
-        return f"Did you mean {guess}? {LOOK}"
-    section = name.rpartition(".")[0]
-    beside = [other for other in names if section and other.rpartition(".")[0] == section]
-    return f"Choose from: {', '.join(sorted(beside))}." if 0 < len(beside) <= FEW else LOOK
-
-
-def _guess(name: str, value: str, names: Sequence[str], groups: dict[str, list[str]]) -> str | None:
-    section, _, key = name.lower().rpartition(".")
-    wanted = _ELSEWHERE.get(key, key)
-    choices = [group for group, options in groups.items() if value in options]
-    if not section and choices:  # model=resnet18
-        closest = difflib.get_close_matches(wanted, choices, n=1, cutoff=0.0)
-        return f"{closest[0]}={value}"
-    same = [other for other in names if other.rpartition(".")[2].lower() == wanted]
-    if same:
-        return min(same, key=lambda other: (not other.startswith(f"{section}."), other.count("."), len(other)))
-    if wanted in groups:
-        return wanted
-    if section:
-        beside = {o.rpartition(".")[2].lower(): o for o in names if o.lower().startswith(f"{section}.")}
-        if close := difflib.get_close_matches(key, beside, n=1, cutoff=0.6):
-            return beside[close[0]]
-    lower = {other.lower(): other for other in names} | {o.rpartition(".")[2].lower(): o for o in reversed(names)}
-    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.75)
-    return lower[close[0]] if close else None
-
-
-def _check_types(cfg: DictConfig, declared: DictConfig) -> None:
-    """Refuse values of another type than the code that gets them says."""
-    for section, target in _targets(cfg):
-        signature = signatures.of(target)
-        for key in OmegaConf.select(cfg, section) if signature else ():
-            parameter = signature.parameters.get(str(key)) if signature else None
-            name = f"{section}.{key}"
-            if parameter is None:
-                continue
-            given, own = _node(cfg, name), _node(declared, name)
-            if given is not None and own is not None and given == own:  # what conf/ itself says
-                continue
-            try:
-                value = OmegaConf.select(cfg, name)
-            except OmegaConfBaseException as error:
-                raise HymtlError(f"{name} cannot be resolved: {str(error).splitlines()[0]}") from error
-            value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-            if not parameter.holds(value) and not settings.excused(name, value):
-                shown = "null" if value is None else value
-                if isinstance(value, str) and parameter.choices and str not in parameter.types:
-                    hint = did_you_mean(value, {str(choice) for choice in parameter.choices})
-                    raise HymtlError(f"{name}={shown} is unknown. {hint}")
-                raise HymtlError(f"{name}={shown}: expected {parameter.words()}.")
-
-
-def _targets(cfg: DictConfig) -> Iterator[tuple[str, str]]:
-    """Each section and the class or function that gets what is in it."""
-    for name, node in _leaves(cfg, with_sections=True):
-        if isinstance(node, DictConfig) and node.get("_target_"):
-            yield name, node["_target_"]
-    yield "data", "hymtl.data.batches.PictureBatches"
-    file = Path(__file__).parents[1] / "strategies" / f"{cfg.strategy.name}.py"
-    if kind := signatures.dataclass_in(f"hymtl.strategies.{file.stem}") if file.is_file() else None:
-        yield "strategy", kind
+def _check_levels(hydra: DictConfig) -> None:
+    for section in ("job_logging", "hydra_logging"):
+        for name, value in leaves(hydra[section]):
+            if name.rpartition(".")[2] == "level" and not isinstance(value, int):
+                check_choice(f"hydra.{section}.{name}", value, logging.getLevelNamesMapping())

@@ -14,16 +14,19 @@ _CONTAINERS = ("list", "dict", "tuple", "set", "List", "Dict", "Tuple", "Iterabl
 
 @dataclass
 class Accepts:
-    """Which scalars an annotation admits: those of ``types``, those among ``choices``, or ``anything``."""
+    """What an annotation admits: scalars of ``types`` or among ``choices``, ``nested`` values, or ``anything``."""
 
     types: set[type] = field(default_factory=set)
     choices: list[Any] = field(default_factory=list)
+    nested: bool = False  # lists and mappings, whatever is in them
     anything: bool = False
 
     def holds(self, value: object) -> bool:
-        """Whether ``value``, from a YAML file, may be passed; lists and mappings may, as what is in them is unknown."""
-        if self.anything or isinstance(value, list | dict) or not (self.types or self.choices):
+        """Whether ``value``, from a YAML file, may be passed."""
+        if self.anything or not (self.types or self.choices):
             return True
+        if isinstance(value, list | dict):
+            return self.nested
         whole_as_float = float in self.types and type(value) is int
         return type(value) in self.types or whole_as_float or any(v is value or v == value for v in self.choices)
 
@@ -33,7 +36,8 @@ class Accepts:
         kinds = [name for kind, name in names.items() if kind in self.types]
         if float in self.types and int in self.types:
             kinds.remove("a whole number")
-        return " or ".join([", ".join(map(str, self.choices))] * bool(self.choices) + kinds)
+        choices = ", ".join(dict.fromkeys(map(str, self.choices)))
+        return " or ".join([choices] * bool(choices) + kinds + ["a list"] * self.nested)
 
 
 @dataclass
@@ -62,6 +66,14 @@ def exists(target: str) -> bool:
         return importlib.util.find_spec(target.partition(".")[0]) is not None
     except (ImportError, ValueError):
         return False
+
+
+def beside(target: str) -> list[str] | None:
+    """The names that the module of a dotted name defines or imports; None where its source does not tell all."""
+    module = _module(target.rpartition(".")[0])
+    found, whole = _definitions(module) if module else ({}, [])
+    dynamic = not found or whole or "__getattr__" in found
+    return None if dynamic else [name for name in found if not name.startswith("_")]
 
 
 def dataclass_in(module: str) -> str | None:
@@ -221,7 +233,7 @@ def _accepts(annotation: ast.AST | None, module: _Module, depth: int = 0) -> Acc
         case ast.Name(id=name) if name in _PLAIN:
             return Accepts({_PLAIN[name]})
         case ast.Name(id=name) if name in _CONTAINERS:
-            return Accepts()
+            return Accepts(nested=True)
         case ast.Name(id=name):
             hit = _find(module, name)
             if hit is None:
@@ -239,7 +251,7 @@ def _accepts(annotation: ast.AST | None, module: _Module, depth: int = 0) -> Acc
             parts = inside.elts if isinstance(inside, ast.Tuple) else [inside]
             return _either(*(_accepts(part, module, depth + 1) for part in parts))
         case ast.Subscript(value=ast.Name(id=name)) if name in _CONTAINERS:
-            return Accepts()
+            return Accepts(nested=True)
     return Accepts(anything=True)
 
 
@@ -247,5 +259,6 @@ def _either(*parts: Accepts) -> Accepts:
     return Accepts(
         set().union(*(part.types for part in parts)),
         [choice for part in parts for choice in part.choices],
-        any(part.anything for part in parts),
+        nested=any(part.nested for part in parts),
+        anything=any(part.anything for part in parts),
     )

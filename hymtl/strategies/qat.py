@@ -44,7 +44,7 @@ class QAT(Int8):
     quantizer: QuantizerName = "eager"
     engine: Engine = "auto"
     observers: Literal["training", "always"] = "training"
-    reduce_range: bool | str = "auto"
+    reduce_range: bool | Literal["auto"] = "auto"
     batch_norm: BatchNorm = "auto"
     freeze_batch_norm_after: int | None = None
     freeze_observers_after: int | None = None

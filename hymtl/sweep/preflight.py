@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hymtl.choose import jobs
 from hymtl.errors import HymtlError
-from hymtl.runtime import JOBS
+from hymtl.runtime import JOBS, train_command
 from hymtl.settings.overrides import Overrides
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -32,7 +32,13 @@ def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
     Processes that Lightning starts beside the first one have nothing to check.
     """
     arguments = list(arguments)
-    options = get_args_parser().parse_args(arguments)
+    options, unknown = get_args_parser().parse_known_args(arguments)
+    if unknown:
+        sys.exit(
+            f"{unknown[0]}: there is no such option. Settings have no dashes: seed=1. All: --help"
+            if unknown[0].startswith("-")
+            else f"{unknown[0]}: options like -m stand before all settings: {train_command()} -m seed=0,1"
+        )
     elsewhere = options.config_path or options.config_name or options.config_dir or options.experimental_rerun
     asked = options.help or options.hydra_help or options.info or options.shell_completion or options.cfg == "hydra"
     if elsewhere or asked or "LOCAL_RANK" in os.environ:

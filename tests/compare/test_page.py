@@ -42,6 +42,13 @@ setTimeout(() => {
   told.paths = document.querySelectorAll("svg .mean").length;
   const bad = (node) => [...node.attributes].some(({ value }) => /NaN|Infinity|undefined/.test(value));
   told.broken = [...document.querySelectorAll("svg *")].filter(bad).length;
+  told.named = [...document.querySelectorAll("svg text.name")].map((text) => text.textContent);
+  told.outside = [...document.querySelectorAll("svg text.name")].filter((text) => {
+    const [inner, outer] = [text.getBoundingClientRect(), text.ownerSVGElement.getBoundingClientRect()];
+    return inner.left < outer.left || inner.right > outer.right;
+  }).length;
+  const grids = [...document.querySelectorAll(".scroll")].filter((box) => !box.closest("details:not([open])"));
+  told.hints = grids.map((box) => [box.scrollWidth > box.clientWidth + 1, !box.previousElementSibling.hidden]);
   document.querySelector(".legend button").click();
   told.hidden = document.querySelectorAll("svg g.hidden").length;
   told.images = [...document.images].map((image) => image.naturalWidth);
@@ -116,6 +123,9 @@ def test_the_page_sorts_draws_and_fits(browse, compared, width):
     assert told["sorts"][0] == "ascending" and set(told["sorts"][1:]) == {"none"}
     assert told["charts"] == ["Loss (cross entropy)", "Accuracy", "Accuracy against latency", "Accuracy against size"]
     assert told["paths"] == 3 * 2 * 2  # rows, train and val, loss and accuracy
+    assert sorted(told["named"]) == sorted(2 * ["qat", "frozen", "finetune"]) and told["outside"] == 0
+    assert all(wider == hinted for wider, hinted in told["hints"]), told["hints"]
+    assert width > 400 or all(hinted for _, hinted in told["hints"])
     assert told["hidden"] == 4  # one row, in each chart
     assert len(told["images"]) == 2 and all(told["images"])
 

@@ -179,6 +179,8 @@ def test_a_run_that_ends_below_a_probe_on_its_start_says_so(config, ten_classes,
     assert json.loads((Path(cfg.run_dir) / "result.json").read_text())["probe"]["val_acc"] == ended.probe.val_acc
     said = result.summary(ended, cfg.run_dir)
     assert f"below the {ended.probe.val_acc:.4f} of logistic regression" in said and "Try strategy=probe" in said
+    itself = result.summary(ended.model_copy(update={"strategy": "lp_ft"}), cfg.run_dir)
+    assert "keep them, gradual to change them gently" in itself
 
     above = ended.model_copy(update={"best": ended.best.model_copy(update={"val_acc": 1.0})})
     assert not above.below_probe and "Try strategy=probe" not in result.summary(above, cfg.run_dir)
