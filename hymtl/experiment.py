@@ -251,7 +251,8 @@ def _announce(photos: PhotoFolder, weights: Pretrained) -> None:
         log.info("split     %s", result.Split(**photos.arrangement).words)
     counted = Counter(photo.label for photo in photos.splits["train"])
     log.info("classes   %s", ", ".join(f"{name} ({counted[label]})" for label, name in enumerate(photos.classes)))
-    log.info("backbone  %s, weights %s, sha256 %.12s", weights.backbone.name, weights.weights, weights.digest)
+    digest = f", sha256 {weights.digest:.12s}" if weights.digest else ""  # random ones have none
+    log.info("backbone  %s, weights %s%s", weights.backbone.name, weights.weights, digest)
 
 
 def _trainer(cfg: DictConfig, strategy: Strategy, history: History, folds: HeldOut | None) -> pl.Trainer:

@@ -29,12 +29,11 @@ class Lines(Callback):
         self._left = _Left()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        shown = [f"{name} {value}" for name, value in _metrics(trainer).items()]
-        log.info("%s", ", ".join([_epoch(trainer, self.job), *shown, self._left.words(trainer)]))
+        log.info("%s", _line(trainer, self.job, self._left.words(trainer)))
 
 
 class Bar(TQDMProgressBar):
-    """Lightning's bar of an epoch's batches, with names that people use."""
+    """Lightning's bar of an epoch's batches, with names that people use; above it a line for each epoch."""
 
     def __init__(self, job: str = "") -> None:
         super().__init__(leave=False)
@@ -58,9 +57,10 @@ class Bar(TQDMProgressBar):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
         self._said = self._left.words(trainer)
+        self.train_progress_bar.write(_line(trainer, self.job, self._said))
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, int | str | float | dict]:
-        return dict(_metrics(trainer))
+        return {**_metrics(trainer), **_running(trainer, pl_module)}
 
 
 class _Left:
@@ -72,7 +72,9 @@ class _Left:
     def words(self, trainer: pl.Trainer) -> str:
         self._epochs += 1
         remaining = (trainer.max_epochs or 0) - trainer.current_epoch - 1
-        seconds = (time.monotonic() - self._started) / self._epochs * max(0, remaining)
+        if remaining <= 0:  # conversion and pictures come yet
+            return ""
+        seconds = (time.monotonic() - self._started) / self._epochs * remaining
         if seconds < 100:
             return f"{seconds:.0f} s left"
         return f"{seconds / 60:.0f} min left" if seconds < 6000 else f"{seconds / 3600:.1f} h left"
@@ -82,6 +84,19 @@ def _epoch(trainer: pl.Trainer, job: str) -> str:
     """Counted from 0, as in every record."""
     epoch = f"epoch {trainer.current_epoch} (the last is {(trainer.max_epochs or 1) - 1})"
     return f"{job}, {epoch}" if job else epoch
+
+
+def _line(trainer: pl.Trainer, job: str, left: str) -> str:
+    shown = [f"{name} {value}" for name, value in _metrics(trainer).items()]
+    return ", ".join(filter(None, [_epoch(trainer, job), *shown, left]))
+
+
+def _running(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, str]:
+    """Means over this epoch's photos so far, in a single process: several would have to wait for each other."""
+    loss, accuracy = module.loss["train_loss"], module.accuracy["train_acc"]
+    if trainer.world_size > 1 or not trainer.training or not loss.update_called:
+        return {}
+    return {"loss": f"{loss.compute().item():.3f}", "accuracy": f"{accuracy.compute().item():.3f}"}
 
 
 def _metrics(trainer: pl.Trainer) -> dict[str, str]:
