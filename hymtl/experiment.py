@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,7 @@ from typing import cast
 
 import pytorch_lightning as pl
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
@@ -26,7 +23,7 @@ from hymtl.callbacks.curves import Curves
 from hymtl.callbacks.deadline import Deadline
 from hymtl.callbacks.history import History
 from hymtl.callbacks.last_checkpoint import LastCheckpoint
-from hymtl.callbacks.progress import progress
+from hymtl.callbacks.progress import progress, sweep_job
 from hymtl.callbacks.random_state import RandomState
 from hymtl.checkpoints import WholeCheckpoints
 from hymtl.data import check, sources
@@ -43,7 +40,7 @@ from hymtl.features.store import FeatureStore
 from hymtl.files import WriteError, home
 from hymtl.module import TransferModule
 from hymtl.records import result
-from hymtl.runtime import JOBS, keep_big_blocks
+from hymtl.runtime import keep_big_blocks
 from hymtl.strategy import Strategy
 
 # The settings of data that say who trains, validates and tests.
@@ -186,6 +183,8 @@ def fit(built: Experiment, ckpt_path: str | None = None) -> None:
         built.trainer.fit(built.module, built.datamodule, ckpt_path=ckpt_path)
     except (HymtlError, OSError):
         raise
+    except (ModuleNotFoundError, MisconfigurationException) as error:  # a callback lacks a package, or a logger
+        raise HymtlError(f"{in_one_line(error)} See conf/callbacks/.") from error
     except Exception as error:
         if ckpt_path is None or begun.trained:
             raise
@@ -275,7 +274,7 @@ def _trainer(cfg: DictConfig, strategy: Strategy, history: History, folds: HeldO
         loggers.instantiated(callback, "callbacks") for callback in (cfg.get("callbacks") or {}).values() if callback
     ]
     if not any(isinstance(callback, ProgressBar) for callback in chosen):
-        chosen.append(progress(bar=cfg.trainer.get("enable_progress_bar", True), job=_job()))
+        chosen.append(progress(bar=cfg.trainer.get("enable_progress_bar", True), job=sweep_job()))
     bar = any(isinstance(callback, ProgressBar) for callback in chosen)  # or Lightning would add its own
     told = loggers.of(cfg.get("logger"))
     of_processes = processes.trainer_arguments(phased=strategy.phased)
@@ -293,11 +292,3 @@ def _trainer(cfg: DictConfig, strategy: Strategy, history: History, folds: HeldO
         )
     except InstantiationException as error:
         raise HymtlError(f"trainer: {in_one_line(error)} See conf/trainer/.") from error
-
-
-def _job() -> str:
-    """What a sweep calls this run."""
-    jobs = os.environ.get(JOBS)
-    if not jobs or not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
-        return ""
-    return f"job {HydraConfig.get().job.num + 1} of {jobs}"

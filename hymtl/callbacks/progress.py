@@ -1,12 +1,18 @@
 """How far training is: epoch, loss, accuracy and time left; in a sweep, which job of how many."""
 
 import logging
+import os
 import sys
 import time
+from typing import Any, cast
 
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+
+from hymtl.runtime import JOBS
 
 SHOWN = {"train/loss": "loss", "train/acc": "accuracy", "val/loss": "val loss", "val/acc": "val accuracy"}
 
@@ -16,6 +22,14 @@ log = logging.getLogger(__name__)
 def progress(*, bar: bool, job: str = "") -> Callback:
     """A bar on a terminal, where one is wanted; elsewhere a line an epoch. ``job`` is what a sweep calls this run."""
     return Bar(job) if bar and sys.stderr.isatty() else Lines(job)
+
+
+def sweep_job() -> str:
+    """What a sweep calls this run; empty for a single one."""
+    jobs = os.environ.get(JOBS)
+    if not jobs or not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return ""
+    return f"job {HydraConfig.get().job.num + 1} of {jobs}"
 
 
 class Lines(Callback):
@@ -93,7 +107,8 @@ def _line(trainer: pl.Trainer, job: str, left: str) -> str:
 
 def _running(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, str]:
     """Means over this epoch's photos so far, in a single process: several would have to wait for each other."""
-    loss, accuracy = module.loss["train_loss"], module.accuracy["train_acc"]
+    metrics = cast(Any, module)
+    loss, accuracy = metrics.loss["train_loss"], metrics.accuracy["train_acc"]
     if trainer.world_size > 1 or not trainer.training or not loss.update_called:
         return {}
     return {"loss": f"{loss.compute().item():.3f}", "accuracy": f"{accuracy.compute().item():.3f}"}
