@@ -283,8 +283,8 @@ def summary(result: Result, run_dir: str) -> str:
         lines.append(f"  calibration error  {made.ece_after:.4f}  ({without})")
     for unsure in result.unsure:
         if unsure.below == 0.8:
-            rest = f"{unsure.right} of the other {unsure.rest} right"
-            lines.append(f"  unsure below 0.8   {unsure.photos} validation photos; {rest}")
+            rest = f"{unsure.right} of the other {unsure.rest} right" if unsure.rest else "that is all of them"
+            lines.append(f"  unsure below 0.8   {_photos(unsure.photos, 'validation')}; {rest}")
     if result.test:
         lines.append(f"  test accuracy      {result.test.acc:.4f}  ({result.test.photos} photos that chose nothing)")
     if result.probe:
@@ -325,8 +325,8 @@ def _named(source: Dataset | Backbone) -> str:
     return f"{source.name} (!!! stand-in)" if source.fallback else source.name
 
 
-def _photos(count: int) -> str:
-    return f"{count} photo" if count == 1 else f"{count} photos"
+def _photos(count: int, kind: str = "") -> str:
+    return f"{count} {kind} {'photo' if count == 1 else 'photos'}".replace("  ", " ")
 
 
 def _step(step: dict) -> str:
