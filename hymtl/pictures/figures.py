@@ -102,7 +102,10 @@ def confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
     names = [shortened(legible(name), 32) for name in classes]
     longest = max(map(_width, names), default=0)
     side = max(2.6, (0.17 if many else 0.5) * count) + (0.055 if many else 0.085) * longest * (2 if many else 1) + 0.6
-    figure = _figure(figsize=(max(side + 1.2, 0.1 * len(title) + 0.5), side + 0.5), layout="constrained")
+    figure = _figure(figsize=(max(side + 1.2, 0.1 * len(title) + 0.5), side + 0.5))
+    figure.set_layout_engine(
+        "constrained", h_pad=0.2 if many else 0.04
+    )  # inches; names of many stand below the title too
     figure.suptitle(legible(title))  # over all of it, as a matrix of few classes is narrower than its title
     axes = figure.subplots()
     image = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=max(1, int(matrix.max())))

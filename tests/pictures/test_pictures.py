@@ -106,6 +106,8 @@ def test_long_names_of_few_and_many_classes_do_not_overlap(count):
     assert all(one.y1 >= other.y1 and one.y0 >= other.y1 - 1 for one, other in pairwise(down))
     assert all(one.x1 <= other.x0 + 1 for one, other in pairwise(across))
     title = figure._suptitle.get_window_extent()
+    above = [tick.label2.get_window_extent() for tick in matrix.xaxis.get_major_ticks() if tick.label2.get_visible()]
+    assert not any(title.overlaps(name) for name in above)
     assert title.x0 >= 0 and title.x1 <= figure.bbox.width and not title.overlaps(bar.get_window_extent())
 
 
@@ -127,3 +129,22 @@ def test_a_curve_of_one_epoch_has_one_whole_number_below_it():
 
 def test_a_long_name_keeps_its_beginning_and_end():
     assert figures.shortened("IMG_20260101_123456_cover.jpg", 15) == "IMG_202\u2026ver.jpg"
+
+
+def test_korean_letters_count_as_two_where_room_is_short():
+    assert figures.shortened("장수풍뎅이와 호박벌", 19) == "장수풍뎅이와 호박벌"
+    assert figures.shortened("장수풍뎅이와 호박벌", 12) == "장수\u2026호박벌"
+
+
+def test_what_int8_cost_has_the_same_axes_in_every_run():
+    step = {"lost": ["a"], "gained": [], "feature_cosine": {"mean": 0.99}}
+    drawn = [
+        figures.int8_cost(
+            {"val_acc": {"float": best, "int8": best / 2}, "steps": [step], "worst_layers": []},
+            {"float": size, "int8": size // 4},
+            "title",
+        )
+        for best, size in ((0.9, 44_800_000), (0.5, 1_000))
+    ]
+    limits = [[(axes.get_xlim(), axes.get_ylim()) for axes in figure.axes] for figure in drawn]
+    assert limits[0] == limits[1]
