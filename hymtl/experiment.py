@@ -13,6 +13,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from hymtl import fingerprint, folder, loggers, processes, recording, settings, strategies
 from hymtl.backbones import pretrained

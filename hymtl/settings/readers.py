@@ -13,7 +13,15 @@ from hymtl.settings import meant, nodes, signatures
 from hymtl.settings.nodes import is_opaque, leaves, node
 from hymtl.settings.rules import shown
 
-DISPENSABLE = ("callbacks", "logger", "scheduler", "experiment", "debug", "ckpt_path")  # what ~NAME may take out
+DISPENSABLE = (
+    "callbacks",
+    "logger",
+    "scheduler",
+    "experiment",
+    "debug",
+    "choose",
+    "ckpt_path",
+)  # what ~NAME may take out
 INTERVAL = "interval"  # of a scheduler: for the LightningModule, not for the scheduler's class
 STRATEGIES = Path(__file__).parents[1] / "strategies"
 
