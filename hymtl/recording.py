@@ -5,6 +5,7 @@ import re
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -134,8 +135,8 @@ def _guesses(photos: list[Photo], classes: list[str], score: Score, temperature:
     return rows
 
 
-def _log_hparams(made: Result, trainer: pl.Trainer, given: dict[str, str]) -> None:
-    chosen = {
+def _log_hparams(made: Result, trainer: pl.Trainer, given: dict[str, str | float]) -> None:
+    chosen: dict[str, Any] = {
         "strategy": made.strategy,
         "seed": made.seed,
         "epochs": made.epochs,
@@ -143,7 +144,7 @@ def _log_hparams(made: Result, trainer: pl.Trainer, given: dict[str, str]) -> No
         "backbone": made.backbone.name,
         "backbone.weights": f"{made.backbone.weights} {(made.backbone.digest or '')[:12]}",
     }
-    recipe = {
+    recipe: dict[str, Any] = {
         "optim.lr": made.optim.get("lr", "default"),
         "data.batch_size": made.batch_size,
         "strategy.engine": made.engine or "float",
