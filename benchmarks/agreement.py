@@ -3,7 +3,7 @@
     python benchmarks/agreement.py --photos DIR RUN [RUN ...]
 
 Each way is compared with `hymtl.load` photo by photo: classes changed, and the largest difference of a probability.
-Files are exported anew, into a temporary folder. Markdown on stdout.
+Files are exported anew, into a temporary folder, and run on one thread. Markdown on stdout.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,8 +24,6 @@ from hymtl.deploy import agreement, export, whole  # noqa: E402
 from hymtl.deploy.predict import Predictor  # noqa: E402
 from hymtl.errors import HymtlError  # noqa: E402
 
-HEAD = ("run", "way", "photos", "classes changed", "largest difference", "rounding error of a margin")
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -34,19 +31,26 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     options = parser.parse_args()
     files = sorted(file for file in options.photos.rglob("*") if is_picture(file))
-    print(tables.table(HEAD, [row for run in options.runs for row in rows(run, files)]))
+    head = ("run", "photos", "hymtl predict", "hymtl serve", *export.names())
+    print(tables.table(head, (row(run, files) for run in options.runs)))
 
 
-def rows(run: Path, files: list[Path]) -> Iterator[list[str]]:
+def row(run: Path, files: list[Path]) -> list[str]:
+    """Of each way: classes changed, and the largest difference."""
     predictor = hymtl.load(run)
     said = [prediction.probabilities for prediction in predictor(files)]
-    for way, ask in (("hymtl predict", command), ("hymtl serve", page)):
-        other = ask(run, files)
-        changed = sum(max(a, key=a.get) != max(b, key=b.get) for a, b in zip(said, other, strict=True))
-        largest = max(abs(a[name] - b[name]) for a, b in zip(said, other, strict=True) for name in a)
-        yield [run.name, way, str(len(files)), str(changed), f"{largest:.6f}", ""]
-    for name in export.names():
-        yield [run.name, name, *exported(name, predictor, files)]
+    ways = [different(said, ask(run, files)) for ask in (command, page)]
+    return [run.name, str(len(files)), *ways, *(exported(name, predictor, files) for name in export.names())]
+
+
+def different(said: list[dict[str, float]], other: list[dict[str, float]]) -> str:
+    pairs = list(zip(said, other, strict=True))
+    changed = sum(max(a, key=a.__getitem__) != max(b, key=b.__getitem__) for a, b in pairs)
+    return cell(changed, max(abs(a[name] - b[name]) for a, b in pairs for name in a))
+
+
+def cell(changed: int, largest: float) -> str:
+    return f"{changed}, {largest:.6f}"
 
 
 def command(run: Path, files: list[Path]) -> list[dict[str, float]]:
@@ -71,18 +75,18 @@ def answer(address: str, content: bytes) -> dict[str, float]:
         return json.load(response)["probabilities"]
 
 
-def exported(name: str, predictor: Predictor, files: list[Path]) -> list[str]:
+def exported(name: str, predictor: Predictor, files: list[Path]) -> str:
     made = whole.make(predictor.artifact, predictor.network)
     form = export.get(name)
     if form.obstacle(made):
-        return ["", "", "cannot be exported", ""]
+        return "cannot be"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / form.FILE
-        form.write(made, file, whole.facts(predictor.artifact, with_resize=False), resize=None)
-        found = agreement.compare(predictor, form.run(file, 1), files)
+        export.write(name, made, file, whole.facts(predictor.artifact, with_resize=False), resize=None)
+        found = agreement.compare(predictor, export.run(name, file, 1), files)
     if objection := found.objection(exact=not predictor.int8):
         raise HymtlError(f"{name}: {objection}")
-    return [str(found.photos), str(len(found.changed)), f"{found.largest:.6f}", f"{found.rounding:.6f}"]
+    return cell(len(found.changed), found.largest)
 
 
 if __name__ == "__main__":

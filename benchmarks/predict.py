@@ -1,37 +1,39 @@
 """Photos a second of `hymtl predict`, and of other runtimes for the same artifact, side by side in one process.
 
-    pip install onnx onnxruntime openvino       # those that are missing are left out
+    pip install -e ".[openvino]"       # runtimes that are missing are left out
     python benchmarks/predict.py --photos DIR --artifact RUN
 
 First the whole command's work, decoding alone and with the network; then the network alone, on prepared pictures in
-batches of 16, all runtimes on as many threads as torch has and taking turns, the best of the rounds. What a runtime
-changes is against the network as it was saved. Markdown on stdout.
+batches of 16, by torch and by each file that `hymtl export` writes, all on as many threads as torch has and taking
+turns, the best of the rounds. What a runtime changes is against the network as it was saved; which kernels ran, int8 or
+float, is what the runtime's own profile says. Markdown on stdout.
 """
 
 import argparse
-import io
 import sys
+import tempfile
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 import hymtl  # noqa: E402
-from benchmarks import tables  # noqa: E402
+from benchmarks import kernels, tables  # noqa: E402
 from benchmarks.given import facts  # noqa: E402
-from hymtl.data import transforms  # noqa: E402
+from hymtl.deploy import export, whole  # noqa: E402
 from hymtl.deploy.predict import BATCH, Predictor  # noqa: E402
+from hymtl.deploy.whole import Run  # noqa: E402
+from hymtl.errors import HymtlError  # noqa: E402
 
-Runtime = Callable[[Tensor], Tensor]  # normalized pictures (N, C, H, W) to logits (N, classes)
-HEAD = ("runtime", "s to make", "photos/s, network alone", "largest change of a probability", "classes changed")
+HEAD = ("runtime", "s to make", "photos/s", "largest change of a probability", "classes changed", "kernels that ran")
 
 
 def main() -> None:
@@ -44,8 +46,9 @@ def main() -> None:
     print(f"- artifact: {predictor.artifact.backbone}, strategy {predictor.artifact.strategy['name']}")
     print(f"- photos: {len(files)}; `hymtl predict` {len(files) / whole:.0f} photos/s, loading and imports aside")
     print(f"- decoding alone: {len(files) / decode:.0f} photos/s, {decode / whole:.0%} of that time\n")
-    pictures = transforms.normalize(torch.stack(decoded(predictor, files)), predictor.artifact.preprocessing)
-    print(tables.table(HEAD, rows(predictor, pictures, options.rounds)))
+    pictures = torch.stack(decoded(predictor, files)).numpy()
+    with tempfile.TemporaryDirectory() as folder:
+        print(tables.table(HEAD, rows(predictor, pictures, options.rounds, Path(folder))))
 
 
 def arguments() -> argparse.Namespace:
@@ -71,59 +74,56 @@ def best(work: Callable[[], object], rounds: int) -> float:
     return min(seconds() for _ in range(rounds))
 
 
-@torch.no_grad()
-def rows(predictor: Predictor, pictures: Tensor, rounds: int) -> list[list[str]]:
-    makers = {"torch, as saved": lambda *_: predictor.artifact.network, "torch, hymtl's": lambda network, _: network}
-    makers |= {name: maker for name, maker in (("onnxruntime", onnx), ("openvino", openvino)) if find_spec(name)}
-    made, failed = {}, []
-    for name, maker in makers.items():
+def rows(predictor: Predictor, pictures: np.ndarray, rounds: int, folder: Path) -> list[list[str]]:
+    made: dict[str, tuple[Run, float, str]] = {}
+    failed = []
+    for name, maker in makers(predictor, folder, pictures[:BATCH]):
         began = time.perf_counter()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of exporters, on their own future
-                made[name] = (maker(predictor.network, pictures[:BATCH].contiguous()), time.perf_counter() - began)
-        except Exception as error:  # each runtime has its own for a network that it does not know
-            failed.append([name, f"cannot: {type(error).__name__}", "", "", ""])
-    saved = run(made["torch, as saved"][0], pictures)
-    times = {name: [] for name in made}
+            run, ran = maker()
+            made[name] = (run, time.perf_counter() - began, ran)
+        except HymtlError as error:
+            failed.append([name, f"cannot: {error}", "", "", "", ""])
+    times: dict[str, list[float]] = {name: [] for name in made}
     for _ in range(rounds):
-        for name, (runtime, _) in made.items():
-            times[name].append(best(lambda runtime=runtime: run(runtime, pictures), 1))
-    return [row(name, took, len(pictures) / min(times[name]), run(runtime, pictures), saved)
-            for name, (runtime, took) in made.items()] + failed  # fmt: skip
+        for name, (run, _, _) in made.items():
+            times[name].append(best(partial(given, run, pictures), 1))
+    saved = given(made["torch, as saved"][0], pictures)
+    return [row(name, took, len(pictures) / min(times[name]), given(run, pictures), saved, ran)
+            for name, (run, took, ran) in made.items()] + failed  # fmt: skip
 
 
-def run(runtime: Runtime, pictures: Tensor) -> Tensor:
+def makers(
+    predictor: Predictor, folder: Path, pictures: np.ndarray
+) -> Iterator[tuple[str, Callable[[], tuple[Run, str]]]]:
+    """Each gives a runtime, and the kernels that ran in it."""
+    loaded = predictor.artifact
+    for name, network in (("torch, as saved", loaded.network), ("torch, hymtl's", predictor.network)):
+        together = whole.make(loaded, network)
+        together.network = network  # of quantizer pt2e its int8 kernels, not the graph that files are made of
+        yield name, partial(lambda together: (whole.in_torch(together), ""), together)
+    for name in export.names():
+        yield name, partial(exported, name, predictor, folder / name, pictures)
+
+
+def exported(name: str, predictor: Predictor, folder: Path, pictures: np.ndarray) -> tuple[Run, str]:
+    form, made = export.get(name), whole.make(predictor.artifact, predictor.network)
+    if obstacle := form.obstacle(made):
+        raise HymtlError(obstacle)
+    folder.mkdir()
+    export.write(name, made, folder / form.FILE, {}, resize=None)
+    ran = kernels.ran(form.RUNTIME, folder / form.FILE, pictures)
+    return export.run(name, folder / form.FILE, torch.get_num_threads()), ran
+
+
+def given(run: Run, pictures: np.ndarray) -> np.ndarray:
     """Probabilities (N, classes)."""
-    return torch.cat([runtime(batch) for batch in pictures.split(BATCH)]).softmax(dim=1)
+    return np.concatenate([run(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH)])
 
 
-def row(name: str, took: float, speed: float, said: Tensor, saved: Tensor) -> list[str]:
+def row(name: str, took: float, speed: float, said: np.ndarray, saved: np.ndarray, ran: str) -> list[str]:
     changed = int((said.argmax(1) != saved.argmax(1)).sum())
-    return [name, f"{took:.1f}", f"{speed:.0f}", f"{(said - saved).abs().max():.4f}", str(changed)]
-
-
-def onnx(network: nn.Module, pictures: Tensor) -> Runtime:
-    """By torch's older exporter, the one that knows int8 modules."""
-    import onnxruntime
-
-    file = io.BytesIO()
-    torch.onnx.export(
-        network, (pictures,), file, dynamo=False, input_names=["pictures"], dynamic_axes={"pictures": {0: "n"}}
-    )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
-    return lambda batch: torch.from_numpy(session.run(None, {"pictures": batch.contiguous().numpy()})[0])
-
-
-def openvino(network: nn.Module, pictures: Tensor) -> Runtime:
-    """In float32: left to itself, it computes in bfloat16 where the CPU can, which is another network."""
-    import openvino
-
-    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(openvino.convert_model(network, example_input=pictures), "CPU", settings)
-    return lambda batch: torch.from_numpy(compiled(batch.contiguous().numpy())[0].copy())
+    return [name, f"{took:.1f}", f"{speed:.0f}", f"{np.abs(said - saved).max():.4f}", str(changed), ran]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a table and write ``benchmark.json`` into each run's folder."""
+    """Print a table, then write ``benchmark.json`` into each run's folder."""
     from tqdm import tqdm
 
     from hymtl import records
@@ -26,9 +26,11 @@ def run(options: argparse.Namespace) -> int:
 
     folders = list(dict.fromkeys(options.runs))
     made = benchmark.run(folders, lambda rounds: tqdm(rounds, unit=" rounds", disable=not sys.stderr.isatty()))
-    for folder, found in made.items():
-        records.write(found, folder / FILE)
     print(_table(made))
+    for folder, found in made.items():
+        for reason in found.left_out:
+            print(f"hymtl: not timed: {reason}", file=sys.stderr)
+        records.write(found, folder / FILE)
     return 0
 
 

@@ -46,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as new:
             file = Path(new) / form.FILE
             facts = whole.facts(predictor.artifact, with_resize=options.with_resize)
-            form.write(made, file, facts, resize=predictor.artifact.resize if options.with_resize else None)
+            resize = predictor.artifact.resize if options.with_resize else None
+            export.write(options.format, made, file, facts, resize=resize)
             good = _compare(form, file, predictor, photos, options)
             for part in Path(new).iterdir() if good else ():
                 os.replace(part, folder / part.name)
@@ -74,11 +75,10 @@ def _compare(
     """Say how far the file agrees, and whether it may be used."""
     import torch
 
-    from hymtl.deploy import agreement
+    from hymtl.deploy import agreement, export
 
-    found = agreement.compare(
-        predictor, form.run(file, torch.get_num_threads()), photos, with_resize=options.with_resize
-    )
+    run = export.run(options.format, file, torch.get_num_threads())
+    found = agreement.compare(predictor, run, photos, with_resize=options.with_resize)
     print(_report(found, form))
     if options.with_resize:
         print("resizing inside: other rounding of pixels, so more may change than the runtime alone would")

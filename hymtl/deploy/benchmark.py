@@ -7,17 +7,19 @@ stands for each, the quartiles for how sure that is.
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from hymtl.data import transforms
-from hymtl.deploy import export, runtimes, twin
+from hymtl.deploy import artifact, export, runtimes, twin
+from hymtl.deploy.evaluation import probabilities
 from hymtl.deploy.predict import Predictor, load
-from hymtl.errors import HymtlError
+from hymtl.deploy.whole import in_torch
 from hymtl.network import Classifier
 from hymtl.records.benchmark import BATCHES, FORMAT, Benchmark, Contender, Time
 
@@ -26,17 +28,27 @@ WARM, ROUNDS = 3, 15
 
 @dataclass
 class Entry:
-    """A contender of a run, ready to be called; ``seconds`` by the batch's size."""
+    """A contender of a run: ``load`` makes what is called; ``seconds`` by the batch's size."""
 
     folder: Path
     runtime: str
     precision: str
     deployed: bool
-    call: runtimes.Run
+    load: Callable[[], runtimes.Run]
     picture: tuple[int, int, int]
     bytes: int
+    call: runtimes.Run = field(init=False)
     memory: int | None = None
     seconds: dict[int, list[float]] = field(default_factory=lambda: {size: [] for size in BATCHES})
+
+    def start(self) -> "Entry":
+        """Load it, run the largest batch once, and see what memory that took."""
+        before = _peak(reset=True)
+        self.call = self.load()
+        _seconds(self, BATCHES[-1])
+        after = _peak()
+        self.memory = None if before is None or after is None else max(0, after - before)
+        return self
 
 
 def run(
@@ -48,7 +60,13 @@ def run(
         HymtlError: if a folder has no usable artifact.
     """
     threads = torch.get_num_threads()
-    entries = [entry for folder in folders for entry in _entries(folder, threads)]
+    found = {folder: load(folder) for folder in folders}  # all of them, before anything takes time
+    exported = {folder: _exported(folder, predictor) for folder, predictor in found.items()}
+    entries = [
+        entry.start()
+        for folder, predictor in found.items()
+        for entry in _entries(folder, predictor, [name for name, reason in exported[folder].items() if not reason])
+    ]
     torch.set_num_threads(threads)
     for number in progress(range(WARM + ROUNDS)):
         for size in BATCHES:
@@ -56,58 +74,46 @@ def run(
                 took = _seconds(entry, size)
                 if number >= WARM:
                     entry.seconds[size].append(took)
-    return {folder: _record([entry for entry in entries if entry.folder == folder], threads) for folder in folders}
+    return {
+        folder: _record([entry for entry in entries if entry.folder == folder], filter(None, reasons.values()))
+        for folder, reasons in exported.items()
+    }
 
 
-def _entries(folder: Path, threads: int) -> list[Entry]:
-    predictor = load(folder)
+def _entries(folder: Path, predictor: Predictor, exported: list[str]) -> Iterator[Entry]:
     expected = predictor.artifact.preprocessing
     picture = (expected.channels, expected.size, expected.size)
-    weights = (folder / "artifact" if (folder / "artifact").is_dir() else folder) / "weights.pt"
     precision = "int8" if predictor.int8 else "float"
-    makers: list[tuple[str, str, bool, Callable[[], runtimes.Run], int]] = []
-    makers.append(("torch", precision, True, lambda: _torch(predictor, predictor.network), weights.stat().st_size))
+    yield Entry(folder, "torch", precision, True, lambda: _torch(predictor, predictor.network), picture, _saved(folder))
     if predictor.int8:
         network = twin.float_network(predictor.artifact)
         size = sum(tensor.nbytes for tensor in network.state_dict().values())
-        makers.append(("torch", "float", False, lambda: _torch(predictor, network), size))
-    for name in export.names():
-        form = export.module(name)
-        file = folder / runtimes.FOLDER / form.FILE
-        if file.is_file() and _usable(name, file, predictor):
-            size = file.stat().st_size + sum(other.stat().st_size for other in file.parent.glob("model.bin") if
-                                             file.suffix == ".xml")  # fmt: skip
-            makers.append((form.RUNTIME, precision, True, lambda f=form, p=file: f.run(p, threads), size))  # type: ignore[misc]
-    made = []
-    for runtime, kind, deployed, maker, size in makers:
-        before = _peak(reset=True)
-        entry = Entry(folder, runtime, kind, deployed, maker(), picture, size)
-        _seconds(entry, BATCHES[-1])
-        after = _peak()
-        entry.memory = None if before is None or after is None else max(0, after - before)
-        made.append(entry)
-    return made
+        yield Entry(folder, "torch", "float", False, lambda: _torch(predictor, network), picture, size)
+    for name in exported:
+        file, runtime = runtimes.exported(name, folder), export.module(name).RUNTIME
+        run = partial(export.run, name, file, torch.get_num_threads())
+        yield Entry(folder, runtime, precision, True, run, picture, _bytes(file))
 
 
-def _usable(name: str, file: Path, predictor: Predictor) -> bool:
-    """Whether the file is of this artifact, takes pictures of the network's size, and its runtime is installed."""
-    try:
-        facts = export.get(name).facts(file)
-    except HymtlError:
-        return False
-    return facts.get("weights_sha256") == predictor.artifact.digest and not facts["before"].startswith("nothing")
+def _exported(folder: Path, predictor: Predictor) -> dict[str, str | None]:
+    """The formats of the files there are, each with what keeps it from being timed."""
+    there = [name for name in export.names() if runtimes.exported(name, folder).is_file()]
+    return {name: runtimes.obstacle(name, folder, predictor.artifact) for name in there}
+
+
+def _saved(folder: Path) -> int:
+    return ((folder / "artifact" if (folder / "artifact").is_dir() else folder) / artifact.WEIGHTS).stat().st_size
+
+
+def _bytes(file: Path) -> int:
+    """OpenVINO's is a pair."""
+    parts = (file, file.with_suffix(".bin")) if file.suffix == ".xml" else (file,)
+    return sum(part.stat().st_size for part in parts)
 
 
 def _torch(predictor: Predictor, network: Classifier) -> runtimes.Run:
-    @torch.no_grad()
-    def call(pictures: np.ndarray) -> np.ndarray:
-        return (
-            network(transforms.normalize(torch.from_numpy(pictures), predictor.artifact.preprocessing))
-            .softmax(1)
-            .numpy()
-        )
-
-    return call
+    expected, temperature = predictor.artifact.preprocessing, predictor.artifact.temperature
+    return in_torch(lambda pictures: probabilities(network(transforms.normalize(pictures, expected)), temperature))
 
 
 def _seconds(entry: Entry, size: int) -> float:
@@ -128,7 +134,7 @@ def _peak(*, reset: bool = False) -> int | None:
         return None
 
 
-def _record(entries: list[Entry], threads: int) -> Benchmark:
+def _record(entries: list[Entry], left_out: Iterable[str]) -> Benchmark:
     contenders = [
         Contender(
             runtime=entry.runtime,
@@ -140,7 +146,14 @@ def _record(entries: list[Entry], threads: int) -> Benchmark:
         )
         for entry in entries
     ]
-    return Benchmark(format=FORMAT, machine=runtimes.machine(), cpu=cpu(), threads=threads, contenders=contenders)
+    return Benchmark(
+        format=FORMAT,
+        machine=runtimes.machine(),
+        cpu=cpu(),
+        threads=torch.get_num_threads(),
+        contenders=contenders,
+        left_out=list(left_out),
+    )
 
 
 def _time(seconds: list[float]) -> Time:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from hymtl import records
+from hymtl.deploy import whole
 from hymtl.deploy.artifact import Artifact
 from hymtl.deploy.whole import Run
 from hymtl.errors import HymtlError, check_choice
@@ -25,16 +26,36 @@ def choose(name: str, folder: Path, loaded: Artifact) -> Callable[[], Run] | Non
     check_choice("--runtime", name, ("auto", "torch", *FORMATS))
     if name == "auto":
         name = _fastest(folder)
-        if name != "torch" and _obstacle(name, folder, loaded):
-            name = "torch"  # the file is gone, or of another training
+        if name != "torch" and obstacle(FORMATS[name], folder, loaded):
+            name = "torch"  # the file is gone, or of another training, or what runs it is
     if name == "torch":
         return None
-    if obstacle := _obstacle(name, folder, loaded):
-        raise HymtlError(f"--runtime {name}: {obstacle} Make one: hymtl export {folder} --format {FORMATS[name]}")
+    if reason := obstacle(FORMATS[name], folder, loaded):
+        raise HymtlError(f"--runtime {name}: {reason}. Make one: hymtl export {folder} --format {FORMATS[name]}")
     from hymtl.deploy import export
 
-    form = export.get(FORMATS[name])
-    return lambda: form.run(folder / FOLDER / form.FILE, 1)
+    return lambda: export.run(FORMATS[name], exported(FORMATS[name], folder), 1)
+
+
+def exported(form: str, folder: Path) -> Path:
+    """Where ``hymtl export`` puts a file of a format."""
+    from hymtl.deploy import export
+
+    return folder / FOLDER / export.module(form).FILE
+
+
+def obstacle(form: str, folder: Path, loaded: Artifact) -> str | None:
+    """What keeps the file of a format from standing for the artifact on prepared pictures here; None if nothing."""
+    from hymtl.deploy import export
+
+    file = exported(form, folder)
+    if not file.is_file():
+        return f"there is no {file}"
+    try:
+        stale = whole.staleness(export.facts(form, file), loaded)
+    except (HymtlError, OSError) as error:  # damaged, or a package is missing
+        return str(error).rstrip(".")
+    return stale and f"{file} {stale}"
 
 
 def machine() -> str:
@@ -48,18 +69,3 @@ def _fastest(folder: Path) -> str:
         return "torch"
     found = records.read(benchmark.Benchmark, folder / benchmark.FILE)
     return found.fastest((*FORMATS, "torch")) if found.machine == machine() else "torch"
-
-
-def _obstacle(name: str, folder: Path, loaded: Artifact) -> str | None:
-    from hymtl.deploy import export
-
-    form = export.get(FORMATS[name])
-    file = folder / FOLDER / form.FILE
-    if not file.is_file():
-        return f"there is no {file}."
-    facts = form.facts(file)
-    if facts.get("weights_sha256") != loaded.digest:
-        return f"{file} was not made from this artifact."
-    if facts.get("before", "").startswith("nothing"):
-        return f"{file} has resizing inside."
-    return None

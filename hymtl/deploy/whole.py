@@ -54,6 +54,16 @@ def make(loaded: Artifact, network: Classifier) -> Whole:
     return Whole(Classifier(body, network.head), loaded.preprocessing, loaded.temperature, quantizer=quantizer)
 
 
+def in_torch(classify: Callable[[Tensor], Tensor]) -> Run:
+    """What takes and gives tensors, as a runtime."""
+
+    @torch.no_grad()
+    def call(pictures: np.ndarray) -> np.ndarray:
+        return classify(torch.from_numpy(pictures)).numpy()
+
+    return call
+
+
 def facts(loaded: Artifact, *, with_resize: bool) -> dict[str, str]:
     """What whoever uses an exported file must know, as its metadata: texts; lists and numbers as JSON."""
     expected, sources = loaded.preprocessing, loaded.sources
@@ -72,6 +82,7 @@ def facts(loaded: Artifact, *, with_resize: bool) -> dict[str, str]:
         "resize": json.dumps(loaded.resize),
         "crop": json.dumps(size),
         "interpolation": f"{expected.interpolation}, antialiased",
+        "temperature": json.dumps(loaded.temperature),
         "backbone": loaded.backbone,
         "strategy": loaded.strategy["name"],
         "val_acc": json.dumps(loaded.scores.get("val_acc")),
@@ -80,3 +91,15 @@ def facts(loaded: Artifact, *, with_resize: bool) -> dict[str, str]:
         "weights_sha256": loaded.digest,
         "hymtl": version("hymtl"),
     }
+
+
+def staleness(found: dict[str, str], loaded: Artifact) -> str | None:
+    """What keeps a file with the facts ``found`` from saying what the artifact says now, None if nothing does.
+
+    All of them count: the same weights with another temperature, or other names of classes, say something else.
+    """
+    now = facts(loaded, with_resize=False)
+    if found.get("before", "").startswith("nothing"):
+        return "has resizing inside"
+    other = [name for name, value in now.items() if name != "hymtl" and found.get(name) != value]
+    return f"was not made from this artifact: {', '.join(other)} differ" if other else None

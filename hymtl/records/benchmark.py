@@ -53,13 +53,17 @@ class Contender(Record):
 
 
 class Benchmark(Record):
-    """``machine`` is what must be the same for times to be compared; ``cpu`` its name and features, for people."""
+    """``machine`` is what must be the same for times to be compared; ``cpu`` its name and features, for people.
+
+    ``left_out``: the exported files that were not timed, and why.
+    """
 
     format: int
     machine: str
     cpu: str
     threads: int
     contenders: list[Contender]
+    left_out: list[str] = []
 
     def fastest(self, runtimes: Sequence[str]) -> str:
         """The runtime among ``runtimes`` that is fastest in batches of 16; the last of them where none was timed."""

@@ -10,7 +10,9 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
-ROOT = Path(__file__).parent.parent
+from tests.deploy.artifacts import made
+
+ROOT = Path(__file__).parents[2]
 WORKTREES = ["git", "worktree", "list"]
 
 
@@ -52,7 +54,25 @@ def test_predict_prints_a_row_for_torch_as_saved_and_as_hymtl_runs_it(fitted, pi
     assert "- decoding alone: " in printed
     saved, ours = rows(printed)[2:4]
     assert [saved[0], ours[0]] == ["torch, as saved", "torch, hymtl's"]
-    assert ours[3:] == ["0.0000", "0"] and float(ours[2]) > 0
+    assert ours[3:5] == ["0.0000", "0"] and float(ours[2]) > 0
+
+
+@pytest.mark.slow
+def test_predict_says_which_int8_kernels_ran(tmp_path, pictures):
+    pytest.importorskip("openvino")
+    run = str(made(tmp_path, "ptq", "efficientnet_lite0"))
+    printed = command("benchmarks/predict.py", "--photos", str(pictures / "val"), "--artifact", run, "--rounds", "1")
+    by_name = {row[0]: row for row in rows(printed)}
+    assert "49 QLinearConv (uint8)" in by_name["onnx"][5] and "_I8)" in by_name["openvino"][5].upper()
+    assert by_name["pt2"][1].startswith("cannot: ")
+
+
+@pytest.mark.slow
+def test_many_pictures_are_classified_and_the_broken_among_them_named(tmp_path, pictures):
+    run = str(made(tmp_path, "finetune", "garment_cnn"))
+    counts = ["--counts", "20", "120"]
+    few, many = rows(command("benchmarks/many.py", "--photos", str(pictures / "val"), "--artifact", run, *counts))[2:]
+    assert (few[:3], many[:3]) == (["20", "19", "1"], ["120", "117", "3"])
 
 
 @pytest.mark.slow

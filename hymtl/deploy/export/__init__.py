@@ -4,8 +4,9 @@ Every file takes uint8 pictures (N, C, size, size) of any N and gives probabilit
 :class:`hymtl.deploy.whole.Whole`. What a format needs beside torch is imported when it is used: all are extras.
 """
 
+import contextlib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -62,3 +63,45 @@ def get(name: str) -> Format:
                 f'Install it: pip install "hymtl[{name}]".'
             ) from error
     return chosen
+
+
+def write(name: str, whole: Whole, file: Path, facts: Mapping[str, str], *, resize: int | None) -> None:
+    """:meth:`Format.write` of the format ``name``.
+
+    Raises:
+        HymtlError: if its exporter does not know the network.
+    """
+    with _in_words(f"--format {name}: this network cannot be written"):
+        get(name).write(whole, file, facts, resize=resize)
+
+
+def run(name: str, file: Path, threads: int) -> Run:
+    """:meth:`Format.run` of the format ``name``.
+
+    Raises:
+        HymtlError: if the file is damaged, or none of that format.
+    """
+    with _in_words(f"{file} cannot be run"):
+        return get(name).run(file, threads)
+
+
+def facts(name: str, file: Path) -> dict[str, str]:
+    """:meth:`Format.facts` of the format ``name``.
+
+    Raises:
+        HymtlError: if the file is damaged, or none of that format that hymtl wrote.
+    """
+    with _in_words(f"{file} cannot be read"):
+        return get(name).facts(file)
+
+
+@contextlib.contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    """Exporters and runtimes raise whatever they trip over."""
+    try:
+        yield
+    except (HymtlError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        first = next(iter(str(error).strip().splitlines()), "")
+        raise HymtlError(f"{what}: {type(error).__name__}: {first[:300]}") from error

@@ -5,10 +5,9 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from hymtl.deploy.whole import Run, Whole
+from hymtl.deploy.whole import Run, Whole, in_torch
 
 FILE, RUNTIME, MODULES, RESIZES = "model.pt2", "torch.export", (), False
 _FACTS = "hymtl.json"
@@ -40,12 +39,7 @@ def run(file: Path, threads: int) -> Run:
     """On torch's threads, which are the whole process's."""
     network = torch.export.load(file).module()
     torch.set_num_threads(threads)
-
-    @torch.no_grad()
-    def call(pictures: np.ndarray) -> np.ndarray:
-        return network(torch.from_numpy(pictures)).numpy()
-
-    return call
+    return in_torch(network)
 
 
 def facts(file: Path) -> dict[str, str]:

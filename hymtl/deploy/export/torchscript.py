@@ -7,12 +7,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hymtl.deploy.whole import Run, Whole
+from hymtl.deploy.whole import Run, Whole, in_torch
 
 FILE, RUNTIME, MODULES, RESIZES = "model.torchscript.pt", "torch.jit", (), True
 _FACTS = "hymtl.json"
@@ -38,12 +37,7 @@ def run(file: Path, threads: int) -> Run:
     with _quietly():
         network = torch.jit.load(str(file))
     torch.set_num_threads(threads)
-
-    @torch.no_grad()
-    def call(pictures: np.ndarray) -> np.ndarray:
-        return network(torch.from_numpy(pictures)).numpy()
-
-    return call
+    return in_torch(network)
 
 
 def facts(file: Path) -> dict[str, str]:
