@@ -38,10 +38,14 @@ def handle(go_on: str | None = None) -> None:
         return
     go_on_with(go_on)
     _State.process, _State.stopped = os.getpid(), False
-    for name in _HANDLED:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
+    for number in handled_here():
+        signal.signal(number, _stop)
+
+
+def handled_here() -> list[signal.Signals]:
+    """The signals that end a command, those of this system that the process was not started to ignore."""
+    known = [getattr(signal, name) for name in _HANDLED if hasattr(signal, name)]
+    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def handled() -> bool:

@@ -1,8 +1,8 @@
 """`hymtl predict`: classify pictures with the artifact of a run."""
 
 import argparse
+import os
 import sys
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a row a picture, as they come; what was refused is named on standard error. See ``CODES``."""
     paths = _names(options.pictures)
-    missing = _missing(options.run, paths)
+    _check(options.run, paths)
     import hymtl  # torch comes with it: here, so that --help and these refusals do not wait
     from hymtl.deploy.predict import UNSURE
 
@@ -58,9 +58,7 @@ def run(options: argparse.Namespace) -> int:
     interrupted = 0
     try:
         with _progress() as bar:
-            there = set(missing)
-            found = predictor.files(path for path in paths if path not in there)
-            for file, outcome in chain(missing.items(), found):
+            for file, outcome in predictor.files(paths):
                 if options.unsure is not None and not isinstance(outcome, HymtlError):
                     outcome = outcome.or_unsure(options.unsure)
                     unsure += outcome.label == UNSURE
@@ -88,10 +86,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _names(pictures: list[Path]) -> list[Path]:
-    """The names of pictures and folders, those from standard input where one is ``-``."""
+    """The names of pictures and folders, those from standard input, a line each, where one is ``-``."""
     names = []
     for path in pictures:
-        names += [Path(line) for line in sys.stdin.read().splitlines() if line] if str(path) == "-" else [path]
+        if str(path) == "-":  # bytes: a name may be any, and end lines of other kinds in its midst
+            lines = [line.rstrip(b"\r") for line in sys.stdin.buffer.read().split(b"\n")]
+            names += [Path(os.fsdecode(line)) for line in lines if line]
+        else:
+            names.append(path)
     return names
 
 
@@ -102,20 +104,17 @@ def _progress() -> "tqdm":
     return tqdm(unit=" pictures", disable=sys.stdout.isatty() or not sys.stderr.isatty())
 
 
-def _missing(run: Path, paths: list[Path]) -> dict[Path, HymtlError]:
-    """Pictures that there are not.
-
+def _check(run: Path, paths: list[Path]) -> None:
+    """
     Raises:
         HymtlError: if there is no such run, or none of the pictures.
     """
-    if not run.is_dir():
+    if not os.path.isdir(run):
         raise HymtlError(f"{run}: there is no such folder. Give a run's folder or the artifact in it.")
     if not paths:
         raise HymtlError("Standard input names no picture. Give one a line.")
-    missing = [path for path in paths if not path.exists()]
-    if len(missing) == len(paths):
-        raise HymtlError(f"{', '.join(map(str, missing[:10]))}: there is no such file or folder.")
-    return {path: HymtlError(f"{path}: there is no such file or folder.") for path in missing}
+    if not any(map(os.path.exists, paths)):
+        raise HymtlError(f"{', '.join(map(str, paths[:10]))}: there is no such file or folder.")
 
 
 def _fraction(text: str) -> float:

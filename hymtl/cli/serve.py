@@ -1,12 +1,18 @@
 """`hymtl serve`: a local page that classifies pictures."""
 
 import argparse
+import contextlib
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
+from hymtl import signals
 from hymtl.errors import HymtlError
+
+PATIENCE = 10  # seconds that requests in the midst of something have as the server ends
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -27,9 +33,9 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT; 0 after either."""
+    """Serve until SIGTERM, SIGINT or SIGHUP; 0 after each."""
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401
 
         from hymtl.serve import app
     except ImportError as error:
@@ -46,19 +52,43 @@ def run(options: argparse.Namespace) -> int:
     predictor.call_once()
     application = app.make(predictor, _explainer(predictor), threads, options.unsure)
     listening = _listen(options.host, options.port)
+    server = _server(application)
     host, port = listening.getsockname()[:2]
-    print(f"http://{f'[{host}]' if ':' in host else host}:{port}  (Ctrl-C ends it)", flush=True)
-    server = uvicorn.Server(
-        uvicorn.Config(application, log_level="warning", limit_concurrency=200, server_header=False, ws="none")
-    )
-    # uvicorn finishes what it answers, and then raises the signal once more, for those who handle it: nothing is left.
-    before = {kind: signal.signal(kind, signal.SIG_IGN) for kind in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with _ended_by_signals(server):
+        print(f"http://{f'[{host}]' if ':' in host else host}:{port}  (Ctrl-C ends it)", flush=True)
         server.run(sockets=[listening])
+    return 0
+
+
+def _server(application):
+    """One whose signals are ours: uvicorn's own handlers come too late, and raise each signal once more at the end."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def capture_signals(self):
+            return contextlib.nullcontext()
+
+    return Server(
+        uvicorn.Config(
+            application, log_level="warning", limit_concurrency=200, server_header=False, ws="none",
+            timeout_graceful_shutdown=PATIENCE,
+        )
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _ended_by_signals(server) -> Iterator[None]:
+    """The first signal has the server finish what it answers, the second does not wait for that."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        server.force_exit, server.should_exit = server.should_exit, True
+
+    before = {kind: signal.signal(kind, end) for kind in signals.handled_here()}
+    try:
+        yield
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
-    return 0
 
 
 def _listen(host: str, port: int) -> socket.socket:

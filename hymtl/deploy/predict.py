@@ -1,5 +1,6 @@
 """Classify pictures with an artifact: in Python by :func:`load`, from the command line by ``hymtl predict``."""
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -147,7 +148,7 @@ class Predictor:
         try:
             return self.prepare(file)
         except HymtlError as error:
-            return error
+            return error if os.path.exists(file) else HymtlError(f"{file}: there is no such file or folder.")
 
 
 def load(path: str | Path, runtime: str = "torch") -> Predictor:
@@ -160,7 +161,7 @@ def load(path: str | Path, runtime: str = "torch") -> Predictor:
         HymtlError: if there is none, or it cannot be trusted or used here; see :func:`hymtl.artifact.load`.
     """
     folder = Path(path)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise HymtlError(f"{folder}: there is no such folder. Give a run's folder or the artifact in it.")
     loaded = artifact.load(folder / "artifact" if (folder / "artifact").is_dir() else folder)
     return Predictor(loaded, runtimes.choose(runtime, folder, loaded))
@@ -197,7 +198,7 @@ def _batches(items: Iterable, size: int = BATCH) -> Iterator[list]:
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):  # unlike Path's, it takes any name
             yield from sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
         else:
             yield path

@@ -10,6 +10,7 @@ import torch
 from anyio import CapacityLimiter, to_thread
 from PIL import Image
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -26,6 +27,7 @@ from hymtl.pictures import heat
 from hymtl.serve.guard import Guard
 
 MAX_BYTES = 25_000_000  # of an upload
+BEARABLE = 20 * MAX_BYTES  # of one that is refused, but read to its end
 MAX_PIXELS = 50_000_000  # of a picture: 50 of them must not take the machine's memory
 SECONDS = 60  # that an upload may take
 
@@ -41,6 +43,14 @@ class Answers:
 
     async def predict(self, request: Request) -> Response:
         """The body is the picture's file; JSON comes back. ``?explain=1`` adds a PNG of what spoke for the class."""
+        try:
+            return await self._predicted(request)
+        except anyio.get_cancelled_exc_class():  # its patience with requests has run out
+            return JSONResponse({"error": "The server is ending."}, 503)
+
+    async def _predicted(self, request: Request) -> Response:
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            return JSONResponse({"error": "Send the file itself, no form: curl --data-binary @photo.jpg"}, 415)
         try:
             with anyio.fail_after(SECONDS):
                 content = await _body(request)
@@ -111,7 +121,15 @@ def make(predictor: Predictor, explainer: Explainer | None, threads: int, unsure
             Route("/version", answers.version),
         ],
         middleware=[Middleware(Guard)],
+        exception_handlers={HTTPException: _refusal},
     )
+
+
+async def _refusal(request: Request, error: Exception) -> Response:
+    """Of a path that there is not, or another method than its own."""
+    assert isinstance(error, HTTPException)
+    said = f"{request.method} {request.url.path}: {error.detail}. A picture's file goes to POST /predict."
+    return JSONResponse({"error": said}, error.status_code, error.headers)
 
 
 def _file(name: str):
@@ -128,13 +146,20 @@ async def _body(request: Request) -> bytes | None:
 
     The rest of one that is too large is read and forgotten: browsers that are cut off while they send show no answer.
     """
+    if _length(request) > BEARABLE:
+        return None
     parts, size = bytearray(), 0
     async for part in request.stream():
         size += len(part)
         if size <= MAX_BYTES:
             parts += part
-        elif size > 20 * MAX_BYTES:
+        elif size > BEARABLE:
             break
         else:
             parts.clear()
     return bytes(parts) if size <= MAX_BYTES else None
+
+
+def _length(request: Request) -> int:
+    said = request.headers.get("content-length", "")
+    return int(said) if said.isdecimal() else 0

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -72,6 +73,12 @@ def test_what_is_no_picture_or_too_large_is_refused_clearly(server):
     ):
         status, answer = ask(server[0], body=body)
         assert status == code and message in answer["error"]
+    status, answer = ask(server[0], body=b"--x", **{"Content-Type": "multipart/form-data; boundary=x"})
+    assert status == 415 and "--data-binary" in answer["error"]
+    host, port = server[0].removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as waiting:  # who says so is not waited for
+        waiting.sendall(f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {10**12}\r\n\r\n".encode())
+        assert b" 413 " in waiting.recv(100)
 
 
 def test_health_version_and_nothing_else(server):
@@ -79,8 +86,10 @@ def test_health_version_and_nothing_else(server):
     assert ask(address, "/health") == (200, {"status": "ok"})
     assert ask(address, "/version")[1]["classes"] == CLASSES
     for path in ("/../pyproject.toml", "/%2e%2e/artifact.json", "/artifact/weights.pt", "/app.py"):
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(address + path)
+        status, answer = ask(address, path)
+        assert status == 404 and "Not Found" in answer["error"]
+    assert [ask(address, path, body=b"")[0] for path in ("/", "/health")] == [405, 405]
+    assert ask(address, "/predict")[0] == 405
     with urllib.request.urlopen(address) as page:
         assert b"Drop a picture" in page.read() and "default-src 'self'" in page.headers["content-security-policy"]
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from itertools import islice
 
 import pytest
@@ -125,13 +126,16 @@ def test_a_folder_of_nothing_is_an_error(fitted, tmp_path, capsys):
 
 
 def test_rows_come_one_by_one_as_csv_and_names_from_standard_input(drawn_run, mixed, capsys, monkeypatch):
-    names = sorted(map(str, mixed.iterdir()))
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(names)))
+    names = [*sorted(map(str, mixed.iterdir())), "gone.jpg", "a" * 300]
+    names = [names[4], *names, names[1], "gone.jpg"]  # in any order, and twice
+    typed = "\r\n".join(names).encode() + b"\n\n" + os.fsencode("caf\udce9.jpg")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(typed)))
     assert cli.main(["predict", "--csv", str(drawn_run), "-"]) == 1
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [row["file"] for row in rows] == names
-    assert [bool(row["error"]) for row in rows] == [False, False, True, True]
-    assert sum(float(rows[0][f"p({name})"]) for name in CLASSES) == pytest.approx(1, abs=1e-5)
+    assert [row["file"] for row in rows] == [*names, r"caf\udce9.jpg"]
+    assert [bool(row["error"]) for row in rows] == [True, False, False, *[True] * 4, False, True, True]
+    assert rows[0]["error"] == rows[-2]["error"] == "gone.jpg: there is no such file or folder."
+    assert sum(float(rows[1][f"p({name})"]) for name in CLASSES) == pytest.approx(1, abs=1e-5)
 
 
 def test_an_interrupted_command_keeps_what_it_had_and_says_so(drawn_run, mixed, capsys, monkeypatch):
