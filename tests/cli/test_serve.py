@@ -112,3 +112,12 @@ def test_a_port_that_is_taken_says_so(server, capsys):
     port = address.rsplit(":", 1)[1]
     assert cli.main(["serve", str(run), "--port", port]) == 1
     assert "--port 0" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows knows no such signal")
+def test_a_signal_as_soon_as_the_address_is_said_ends_it_well(server):
+    words = [sys.executable, "-m", "hymtl", "serve", str(server[1]), "--port", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(30) == 0 and process.stderr.read() == ""
