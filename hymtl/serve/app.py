@@ -44,11 +44,12 @@ class Answers:
     async def predict(self, request: Request) -> Response:
         """The body is the picture's file; JSON comes back. ``?explain=1`` adds a PNG of what spoke for the class."""
         try:
-            return await self._predicted(request)
+            return await self.classify(request)
         except anyio.get_cancelled_exc_class():  # its patience with requests has run out
             return JSONResponse({"error": "The server is ending."}, 503)
 
-    async def _predicted(self, request: Request) -> Response:
+    async def classify(self, request: Request) -> Response:
+        """What :meth:`predict` answers, as long as the server has time."""
         if request.headers.get("content-type", "").startswith("multipart/"):
             return JSONResponse({"error": "Send the file itself, no form: curl --data-binary @photo.jpg"}, 415)
         try:
