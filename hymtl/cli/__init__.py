@@ -8,6 +8,7 @@ import hymtl
 from hymtl import signals
 from hymtl.cli import benchmark, check, compare, explain, export, init, predict, serve, train
 from hymtl.errors import HymtlError
+from hymtl.settings import configs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _train(words: list[str]) -> int:
     signals.handle("the same command, as nothing is saved yet")
     try:
-        train.train(words, train.configs())
+        train.train(words, configs.found())
     except HymtlError as error:
         print(f"hymtl: {error}", file=sys.stderr)
         return 1

@@ -4,8 +4,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-from hymtl.cli import train
 from hymtl.errors import HymtlError
+from hymtl.settings import configs
 
 README = """\
 # {name}
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         if folder.exists() and any(folder.iterdir()):
             raise HymtlError(f"{folder} is not empty, and nothing of it may be lost. Name a new folder.")
-        shutil.copytree(train.packaged(), folder / "conf", dirs_exist_ok=True)
+        shutil.copytree(configs.packaged(), folder / "conf", dirs_exist_ok=True)
         (folder / "README.md").write_text(README.format(name=folder.resolve().name), encoding="utf-8")
         (folder / ".gitignore").write_text("outputs/\n", encoding="utf-8")
     except OSError as error:

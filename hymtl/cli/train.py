@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 NAME = "train"
-PACKAGE = Path(__file__).parents[1]
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -53,21 +52,3 @@ def experiment(cfg: "DictConfig") -> float | None:
         return None
     print(result.summary(made, cfg.run_dir))
     return made.accuracy
-
-
-def configs() -> Path:
-    """The folder of configs: that of a project (`hymtl init`) where the command was called in one, else hymtl's own."""
-    own = Path.cwd() / "conf"
-    return own if (own / "config.yaml").is_file() else packaged()
-
-
-def packaged() -> Path:
-    """The configs that came with hymtl.
-
-    Raises:
-        HymtlError: if they are gone.
-    """
-    for folder in (PACKAGE / "conf", PACKAGE.parent / "conf"):  # as installed; in a checkout
-        if (folder / "config.yaml").is_file():
-            return folder
-    raise HymtlError("The configs that come with hymtl could not be found: install it anew.")
