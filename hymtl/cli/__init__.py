@@ -16,14 +16,9 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     if words[:1] == [train.NAME]:  # the other words are in Hydra's language
         return _train(words[1:])
-    parser = argparse.ArgumentParser(prog="hymtl", description=hymtl.__doc__)
-    parser.add_argument("--version", action="version", version=f"hymtl {hymtl.__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND")
-    for command in (init, check, train, predict, export, benchmark, explain, serve, compare):
-        command.add_to(commands)
-    options = parser.parse_args(words)
+    options = parser().parse_args(words)
     if "function" not in options:
-        parser.print_help()
+        parser().print_help()
         return 0
     if arguments is None:  # the process is this command's own
         signals.handle()
@@ -40,6 +35,16 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads has enough, `hymtl ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
         return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """What reads a command line."""
+    made = argparse.ArgumentParser(prog="hymtl", description=hymtl.__doc__)
+    made.add_argument("--version", action="version", version=f"hymtl {hymtl.__version__}")
+    commands = made.add_subparsers(metavar="COMMAND")
+    for command in (init, check, train, predict, export, benchmark, explain, serve, compare):
+        command.add_to(commands)
+    return made
 
 
 def _train(words: list[str]) -> int:
