@@ -23,6 +23,7 @@ from hymtl.errors import HymtlError
 from hymtl.records.benchmark import Time
 from hymtl.records.choice import SAME_SIZE, Candidate, Choice, Gap, Limits
 
+FAR = 100  # times the photos there are: nobody finds more
 ERROR = 0.05  # of a claim that is wrong, all claims of a decision together
 
 
@@ -171,7 +172,7 @@ def _candidate(row: Row, chosen: Row, reason: str | None, level: float) -> Candi
 
 
 def _needed(others: Sequence[Paired], margin: float, level: float) -> int | None:
-    """About how many photos would tell, were the differences as they are; None where none would.
+    """About how many photos would tell, were the differences as they are; None where no number in reach would.
 
     A bound comes closer with the square root of the photos.
     """
@@ -179,7 +180,8 @@ def _needed(others: Sequence[Paired], margin: float, level: float) -> int | None
         return None
     far = float(stats.norm.isf(level))
     every = [far**2 * pair.inflated * pair.variance / (margin - pair.difference) ** 2 for pair in others]
-    return math.ceil(max(every)) if every else None
+    photos = math.ceil(max(every, default=0))
+    return photos if 0 < photos <= FAR * max(pair.photos for pair in others) else None
 
 
 def _nobody(table: Table, reasons: Mapping[str, str | None]) -> str:

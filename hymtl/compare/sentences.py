@@ -5,7 +5,7 @@ Accuracies are shown as fractions, differences in points, of which a hundred mak
 
 from collections.abc import Iterator
 
-from hymtl.records.choice import SAME_SIZE, Candidate, Choice
+from hymtl.records.choice import SAME_SIZE, Candidate, Choice, Gap
 
 
 def sentences(choice: Choice) -> list[str]:
@@ -51,7 +51,10 @@ def _sure(choice: Choice) -> str:
     able = [candidate for candidate in choice.candidates if candidate.obstacle is None]
     percent = f"{choice.confidence:.0%}"
     if len(able) == 1:
-        return "There was nothing to compare it with."
+        others = len(choice.candidates) > 1
+        return (
+            "No other kept the limits on all photos: how they compare is said below." if others else "It has no rival."
+        )
     if choice.sure and choice.short == 0:
         return f"Sure at {percent}: none of the others is better."
     if choice.sure:
@@ -74,25 +77,29 @@ def _runner_up(candidate: Candidate, chosen: Candidate) -> str:
     gap = candidate.gap
     if gap is None:
         return f"{candidate.label} was not scored on the same photos."
-    brought = f"{gap.difference * 100:+.1f} points (between {gap.low * 100:+.1f} and {gap.high * 100:+.1f})"
     training = ""
     if candidate.seconds and chosen.seconds:
         training = f" and {_times(candidate.seconds / chosen.seconds)} the training time"
-    return f"{candidate.label} would have brought {brought} at {_cost(candidate)}{training}."
+    return f"{candidate.label} would have brought {_brought(gap)} at {_cost(candidate)}{training}."
 
 
 def _left_out(candidate: Candidate) -> str:
+    gap = f", {_brought(candidate.gap)}" if candidate.gap else ""
     return (
         f"{candidate.label} cannot be chosen: {candidate.obstacle}; on {candidate.photos} photos it had "
-        f"{candidate.accuracy:.4f}."
+        f"{candidate.accuracy:.4f}{gap}."
     )
+
+
+def _brought(gap: Gap) -> str:
+    return f"{gap.difference * 100:+.1f} points (between {gap.low * 100:+.1f} and {gap.high * 100:+.1f})"
 
 
 def _last(choice: Choice, chosen: Candidate) -> Iterator[str]:
     if choice.test is None:
         return
     test, (low, high) = choice.test, choice.test.promised
-    kept = "as promised" if low <= test.acc <= high else "NOT as promised"
+    kept = "LESS than promised" if test.acc < low else "MORE than promised" if test.acc > high else "as promised"
     yield (
         f"Promised, before the test part was looked at: an accuracy of {low:.3f} to {high:.3f} on its {test.photos} "
         f"photos (95 % interval). Trained once more on all {chosen.photos} other photos, for "

@@ -202,3 +202,17 @@ def test_killed_in_the_middle_and_run_again_equals_never_having_stopped(race, pi
     for name in ("scratch-fold0", "scratch-fold1", "winner"):
         again, whole = (folder / name / "predictions.csv" for folder in (tmp_path / "sweep", race))
         assert again.read_text() == whole.read_text()
+
+
+@pytest.mark.slow
+def test_finetuning_wins_on_real_digits_that_are_unlike_imagenet(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    from benchmarks import digits
+
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    digits.write(tmp_path / "digits")
+    words = ["choose.strategies=probe,finetune", "data.folds=5", "epochs=6", "optim.lr=1e-2", "data.augmentation=none"]
+    assert raced(tmp_path / "digits", tmp_path / "sweep", *words) == 0
+    made = chosen(tmp_path / "sweep")
+    assert made.chosen == made.best == "strategy=finetune" and made.sure
+    assert made.of("strategy=probe").gap.high < 0
