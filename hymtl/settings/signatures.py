@@ -142,6 +142,8 @@ def _definitions(module: _Module) -> tuple[dict[str, ast.AST], list[_Module]]:
                     found[alias.asname or alias.name] = node
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             found[node.targets[0].id] = node.value
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            found[node.target.id] = node.value
     return found, whole
 
 
