@@ -159,7 +159,8 @@ def test_every_choice_that_is_offered_can_be_made(overrides, pictures):
                 with pytest.raises(HymtlError, match="this machine shows no GPU"):
                     overrides.check(["trainer=gpu"])
                 continue
-            overrides.check([overrides.for_hydra(f"{group}={option}")])
+            fold = ["data.fold=0"] if option == "choose" else []  # which the race itself gives to its jobs
+            overrides.check([overrides.for_hydra(f"{group}={option}"), *fold])
 
 
 WATCHED = """
