@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     paths = _names(options.pictures)
     _check(options.run, paths)
     import hymtl  # torch comes with it: here, so that --help and these refusals do not wait
-    from hymtl.deploy.predict import UNSURE
+    from hymtl.deploy.predict import UNSURE, listed
 
     predictor = hymtl.load(options.run, runtime=options.runtime)
     rows: Rows = (Json if options.json else Csv if options.csv else Table)(predictor.classes)
@@ -57,8 +58,9 @@ def run(options: argparse.Namespace) -> int:
     seen = refused = unsure = 0
     interrupted = 0
     try:
-        with _progress() as bar:
-            for file, outcome in predictor.files(paths):
+        files = listed(paths)
+        with _progress(len(files)) as bar:
+            for file, outcome in predictor.files(files):
                 if options.unsure is not None and not isinstance(outcome, HymtlError):
                     outcome = outcome.or_unsure(options.unsure)
                     unsure += outcome.label == UNSURE
@@ -97,11 +99,13 @@ def _names(pictures: list[Path]) -> list[Path]:
     return names
 
 
-def _progress() -> "tqdm":
+def _progress(total: int) -> "tqdm":
     """On standard error, for people who do not see the rows themselves go by."""
     from tqdm import tqdm
 
-    return tqdm(unit=" pictures", disable=sys.stdout.isatty() or not sys.stderr.isatty())
+    hidden = sys.stdout.isatty() or not sys.stderr.isatty()
+    # Terminals of no width, as `script` makes, are given the usual one.
+    return tqdm(total=total, unit=" pictures", disable=hidden, ncols=shutil.get_terminal_size().columns)
 
 
 def _check(run: Path, paths: list[Path]) -> None:

@@ -113,7 +113,7 @@ class Predictor:
         Each of torch's threads decodes a batch of its own and runs the network on it: threads that share a batch wait
         for one another, and for those that decode.
         """
-        files, threads = list(_files(paths)), torch.get_num_threads()
+        files, threads = listed(paths), torch.get_num_threads()
         pixels = self.artifact.preprocessing.size**2
         most = max(1, min(BATCH, BATCH * 224**2 // pixels))  # memory does not grow with the size of what it sees
         size = max(1, min(most, ceil(len(files) / threads)))  # few files make work for all threads too
@@ -196,9 +196,10 @@ def _batches(items: Iterable, size: int = BATCH) -> Iterator[list]:
         yield batch
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    for path in paths:
-        if os.path.isdir(path):  # unlike Path's, it takes any name
-            yield from sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-        else:
-            yield path
+def listed(paths: Iterable[Path]) -> list[Path]:
+    """Files as they are named; of a folder every file below it."""
+    return [file for path in paths for file in (_below(path) if os.path.isdir(path) else [path])]
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
