@@ -104,8 +104,9 @@ def _progress(total: int) -> "tqdm":
     from tqdm import tqdm
 
     hidden = sys.stdout.isatty() or not sys.stderr.isatty()
-    # Terminals of no width, as `script` makes, are given the usual one.
-    return tqdm(total=total, unit=" pictures", disable=hidden, ncols=shutil.get_terminal_size().columns)
+    # Terminals of no size, as `script` makes, are given the usual one.
+    columns, lines = shutil.get_terminal_size()
+    return tqdm(total=total, unit=" pictures", disable=hidden, ncols=columns, nrows=lines)
 
 
 def _check(run: Path, paths: list[Path]) -> None:
