@@ -1,0 +1,67 @@
+"""The stress program in small: `python benchmarks/stress.py` kills and mutates by the hundred."""
+
+import random
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import stress
+from benchmarks.hostile import forks, kills, pictures, small
+from hymtl import backbones
+from tests.deploy import artifacts
+
+COUNTS = {"kills": 3, "pictures": 50, "records": 10, "artifacts": 6, "checkpoints": 1}
+
+
+@pytest.fixture(autouse=True)
+def _the_small_network():
+    """Known to these tests alone."""
+    backbones.every.cache_clear()
+    small.register()
+    yield
+    backbones.every.cache_clear()
+
+
+def test_a_little_stress_loses_nothing_and_trusts_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(small, "names", lambda: ["frozen", "qat"])
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    code = stress.Stress(SimpleNamespace(seed=3, **COUNTS), tmp_path / "root", elsewhere).run()
+    said = capsys.readouterr().out
+    assert code == 0, said
+    rows = [line.rsplit(maxsplit=1) for line in said.splitlines() if line.startswith("  ")]
+    counted = {name.strip(): number for name, number in rows}
+    for name, count in COUNTS.items():
+        assert counted[name if name == "kills" else f"mutated {name}"] == str(count), said
+    assert counted["FAILURES"] == "0" and counted["bit-equal"] == counted["resumed to the end"]
+
+
+def test_the_stress_program_sees_what_is_lost(tmp_path, monkeypatch):
+    """A run that ends otherwise than the whole one, a file that is cut short, and a command that fails, are counted."""
+    whole = kills.Whole({"history": [1]}, 1.0, 1)
+    found = kills.Kills(tmp_path, (tmp_path,), random.Random(0))
+    run = kills.Run(tmp_path / "run", "frozen", 0, tmp_path / "tmp", tmp_path)
+    monkeypatch.setattr(kills, "left", lambda folder: {"history": [2]})
+    found.compare(run, forks.Ended(0, "", 0, 0, False), whole)
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    run.last.write_bytes(b"PK half a checkpoint")
+    found.check(run)
+    assert ["other history" in found.failures[0], "last.ckpt" in found.failures[1]] == [True, True]
+    limits = forks.Limits(peak=1e12)
+    limits.run(lambda: 1 // 0, "a fault", 10)
+    limits.run(lambda: __import__("os").abort(), "a crash", 10)
+    limits.run(lambda: __import__("time").sleep(100), "a hang", 0.1)
+    assert [limits.counts[name] for name in ("traceback", "crash", "hang")] == [1, 1, 1]
+
+
+def test_sixteen_good_photos_beside_ten_bombs_are_all_answered(tmp_path):
+    run = artifacts.made(tmp_path / "run", "finetune", "garment_cnn")
+    for number in range(16):
+        kind, content = list(pictures.good())[number % 5]
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "photos" / f"good{number}.{kind.lower()}").write_bytes(content)
+    assert len(pictures.bombs(tmp_path / "photos")) == 10
+    limits = forks.Limits()
+    assert pictures.predicted(run, tmp_path / "photos", limits) == (16, 10)
+    assert limits.failures == []
