@@ -1,5 +1,7 @@
 """Checkpoints, by way of Lightning: written whole or not at all, read within bounds."""
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,11 @@ class WholeCheckpoints(TorchCheckpointIO):
             raise WriteError(file.parent, error) from error
         tensors.save(checkpoint, file)
 
+    def remove_checkpoint(self, path: Any) -> None:
+        """That file alone: Lightning's own takes whole folders, and by other protocols than files, as a checkpoint
+        from elsewhere may name them."""
+        Path(path).unlink(missing_ok=True)
+
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         return read(Path(path))
 
@@ -37,3 +44,40 @@ def read(file: Path) -> dict[str, Any]:
         if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(name), kind):
             raise HymtlError(f"{file} is no checkpoint of a run: it lacks {name}. Give the last.ckpt of a run.")
     return checkpoint
+
+
+def check(ckpt_path: str | None, sources: Mapping[str, Mapping]) -> None:
+    """Before a run begins with a checkpoint: it can be read, and is of these ``sources``, the module's.
+
+    Raises:
+        HymtlError: naming the file, and what is wrong, or has changed meanwhile.
+    """
+    if ckpt_path is None:
+        return
+    began = read(Path(ckpt_path)).get("hyper_parameters", {}).get("sources") or {}
+    for name, now in sources.items():
+        before = began.get(name, {}).get("digest")
+        if before and before != now["digest"]:
+            raise HymtlError(
+                f"{ckpt_path} cannot be gone on with: its {name} has changed since, from {began[name].get('name')} "
+                f"with sha256 {before:.12} to {now['name']} with {now['digest'] or 'none':.12}. Put back what it began "
+                "with, or start a new run."
+            )
+
+
+@contextlib.contextmanager
+def explained(ckpt_path: str | None) -> Iterator[None]:
+    """What a checkpoint brings along may be anything, and fail wherever it is used, up to the record."""
+    try:
+        yield
+    except (HymtlError, OSError):
+        raise
+    except Exception as error:
+        if ckpt_path is None:
+            raise
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise HymtlError(
+            f"ckpt_path={ckpt_path} does not fit this run: {type(error).__name__}: {reason} It is of another network, "
+            "number of classes or optimizer, or was made by hand: give the last.ckpt of a run with the same settings. "
+            "If it is that, HYDRA_FULL_ERROR=1 shows what failed."
+        ) from error

@@ -1,6 +1,7 @@
 """The one error type a user of hymtl is meant to read."""
 
 import difflib
+import logging
 import unicodedata
 from collections.abc import Iterable
 
@@ -26,6 +27,13 @@ def printable(text: str) -> str:
 def _controls(sign: str) -> bool:
     # Control characters, those that turn the direction of writing or hide, and halves of surrogate pairs.
     return unicodedata.category(sign) in ("Cc", "Cf", "Cs") and sign not in "\n\t"
+
+
+class PrintableFormatter(logging.Formatter):
+    """Lines of the log, made printable: class names and paths are other people's text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def in_one_line(error: Exception) -> str:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from hymtl import fingerprint, folder, loggers, processes, recording, settings, strategies
+from hymtl import checkpoints, fingerprint, folder, loggers, processes, recording, settings, strategies
 from hymtl.backbones import pretrained
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.callbacks.best_checkpoint import BestCheckpoint, mode
@@ -49,19 +49,14 @@ SPLIT = ("folds", "fold", "val_fraction", "test_fraction", "split_seed", "group"
 # Settings of data that are no business of the loaders.
 NOT_LOADED = ("source", "root", "features_gb", "on_bad", "leaks", "resize", "resize_at_224", "mixing", *SPLIT)
 
+CPU_PRECISIONS = ("32-true", "bf16-mixed")  # of strategies that train where int8 runs; others change nothing or fail
 # What a system that refuses to write says: a full disk or quota, a limit, a folder that is read-only or another's.
-REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+REFUSALS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.ENOENT, errno.ENOTDIR, errno.ESTALE),  # the folder was taken away meanwhile
+)
 
 log = logging.getLogger(__name__)
-
-
-class Begun(pl.Callback):
-    """Whether a batch was trained: what fails before, after a resume, is what the checkpoint brought."""
-
-    trained = False
-
-    def on_train_batch_end(self, *_: object) -> None:
-        self.trained = True
 
 
 @dataclass
@@ -93,13 +88,17 @@ def run(cfg: DictConfig) -> result.Result | None:
     try:
         folder.check(run_dir)
         built = prepare(cfg)
+        with checkpoints.explained(cfg.ckpt_path):  # before anything of an earlier run is removed
+            goes_on = folder.goes_on(run_dir, cfg.ckpt_path)
+            checkpoints.check(cfg.ckpt_path, built.module.hparams.sources if goes_on else {})
         if built.trainer.is_global_zero and not built.trainer.fast_dev_run:
             folder.begin(run_dir, cfg.ckpt_path)
-        fit(built, cfg.ckpt_path)
-        if built.trainer.fast_dev_run:
-            log.info("fast_dev_run: training and validation work. Nothing was kept, scored or converted.")
-            return None
-        return record(built, cfg)
+        with checkpoints.explained(cfg.ckpt_path):
+            fit(built, cfg.ckpt_path)
+            if built.trainer.fast_dev_run:
+                log.info("fast_dev_run: training and validation work. Nothing was kept, scored or converted.")
+                return None
+            return record(built, cfg)
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
@@ -178,23 +177,7 @@ def build(
 
 def fit(built: Experiment, ckpt_path: str | None = None) -> None:
     """Fitted by Lightning and, as fitting ends, converted and scored: ``built.module.deployed`` has what came out."""
-    begun = Begun()
-    built.trainer.callbacks.append(begun)
-    try:
-        built.trainer.fit(built.module, built.datamodule, ckpt_path=ckpt_path)
-    except (HymtlError, OSError):
-        raise
-    except (ModuleNotFoundError, MisconfigurationException) as error:  # a callback lacks a package, or a logger
-        raise HymtlError(f"{in_one_line(error)} See conf/callbacks/.") from error
-    except Exception as error:
-        if ckpt_path is None or begun.trained:
-            raise
-        raise HymtlError(
-            f"ckpt_path={ckpt_path} does not fit this run: {type(error).__name__}: {error}. It is of another network "
-            "or optimizer, or was made by hand: give the last.ckpt of a run with the same settings."
-        ) from error
-    finally:
-        built.trainer.callbacks.remove(begun)
+    built.trainer.fit(built.module, built.datamodule, ckpt_path=ckpt_path)
 
 
 def record(built: Experiment, cfg: DictConfig) -> result.Result | None:
@@ -229,6 +212,12 @@ def _check_accelerator(cfg: DictConfig, strategy: Strategy) -> None:
         raise HymtlError(
             f"trainer.accelerator={accelerator}: int8 networks run on the CPU only, and strategy="
             f"{strategy.name} trains on one. Use trainer.accelerator=cpu, or strategy=qat, which trains on a GPU."
+        )
+    precision = str(cfg.trainer.get("precision", "32-true"))
+    if strategy.cpu_only and precision not in CPU_PRECISIONS:
+        raise HymtlError(
+            f"trainer.precision={precision}: strategy={strategy.name} trains on the CPU, beside an int8 network, and "
+            f"knows {' and '.join(CPU_PRECISIONS)} alone. Leave trainer.precision out."
         )
     settings.check_accelerator(cfg)
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():

@@ -1,5 +1,6 @@
 """A run's folder: whether it can be written to, and what of an earlier run must go before another begins in it."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hymtl.records import predictions, result
 
 CHECKPOINTS = "checkpoints"
 PARTS = (CHECKPOINTS, "artifact", "pictures")
+WRITTEN = (*PARTS, ".hydra", "train", "val")  # the last two by TensorBoard; other loggers have links of their own
 ROOM = 2**17  # bytes that any run writes
 
 
@@ -39,9 +41,8 @@ def check(folder: Path) -> None:
     Raises:
         HymtlError: naming it, if it cannot be written to or leads elsewhere.
     """
-    for part in PARTS:
-        if (folder / part).is_symlink():
-            raise HymtlError(f"{folder / part} is a symbolic link, and a run writes nothing through one. Remove it.")
+    for link in (entry.path for part in ("", *WRITTEN) for entry in _entries(folder / part) if entry.is_symlink()):
+        raise HymtlError(f"{link} is a symbolic link, and a run writes nothing through one. Remove it.")
     probe = folder / "room"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +50,13 @@ def check(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise WriteError(folder, error) from error
+
+
+def _entries(folder: Path) -> list[os.DirEntry]:
+    try:
+        return list(os.scandir(folder))
+    except OSError:  # not there yet, or nobody's to read: writing will say so
+        return []
 
 
 def begin(folder: Path, ckpt_path: str | None) -> None:
@@ -59,7 +67,11 @@ def begin(folder: Path, ckpt_path: str | None) -> None:
     clear_leftovers(folder, *(folder / part for part in PARTS))
     (folder / result.FILE).unlink(missing_ok=True)
     (folder / predictions.FILE).unlink(missing_ok=True)
-    checkpoints = folder / CHECKPOINTS
-    if ckpt_path is None or Path(ckpt_path).absolute().parent != checkpoints.absolute():
+    if not goes_on(folder, ckpt_path):
         for name in ("last.ckpt", "best.ckpt"):
-            (checkpoints / name).unlink(missing_ok=True)
+            (folder / CHECKPOINTS / name).unlink(missing_ok=True)
+
+
+def goes_on(folder: Path, ckpt_path: str | None) -> bool:
+    """Whether the run to come is the one that left the checkpoint."""
+    return ckpt_path is not None and Path(ckpt_path).absolute().parent == (folder / CHECKPOINTS).absolute()

@@ -10,7 +10,7 @@ import sys
 import threading
 from types import FrameType
 
-PATIENCE = 10.0  # seconds that cleaning up may take
+PATIENCE = 5.0  # seconds that cleaning up may take; files are whole whatever is cut short
 _HANDLED = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is unknown to Windows
 
 

@@ -32,6 +32,7 @@ def run(cfg: DictConfig) -> Result | None:
         return experiment.run(_gone_on(cfg, folder))
     signals.go_on_with(f"{train_command()} resume={shlex.quote(cfg.run_dir)}")
     with _alone(folder):
+        (folder / failure.FILE).unlink(missing_ok=True)  # of an earlier attempt: this one is at work
         try:
             made = _finished(cfg, folder) or _made(cfg, folder)
         except HymtlError as error:
@@ -40,7 +41,6 @@ def run(cfg: DictConfig) -> Result | None:
             )
             records.write(record, folder / failure.FILE)
             raise
-        (folder / failure.FILE).unlink(missing_ok=True)
     return made
 
 

@@ -188,7 +188,7 @@ def _die_at(number: int, places: tuple[str, ...], counted: Path) -> None:
 def left(folder: Path) -> dict[str, Any]:
     """What of a finished run must not depend on how often it was stopped."""
     record = json.loads((folder / result.FILE).read_text())
-    for name in ("seconds", "data_check"):
+    for name in ("seconds", "config_hash"):  # of the time, and of workers, which change nothing else
         record.pop(name, None)
     last = checkpoints.read(folder / "checkpoints" / "last.ckpt")
     return {

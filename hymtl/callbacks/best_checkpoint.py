@@ -48,6 +48,7 @@ class BestCheckpoint(ModelCheckpoint):
         return super().state_dict() | own
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        _check(state_dict)
         super().load_state_dict(self._brought_here(state_dict))
         self.best_loss, self.best_epoch = state_dict["best_loss"], state_dict["best_epoch"]
         # Checkpoints of earlier versions, which knew val/acc alone, lack these.
@@ -70,3 +71,16 @@ class BestCheckpoint(ModelCheckpoint):
             "kth_best_model_path": str(new),
             "best_k_models": {str(new): state["best_model_score"]},
         }
+
+
+def _check(state: dict[str, Any]) -> None:
+    """A checkpoint may come from anyone, and a path in it lead anywhere: the best is one file beside the last."""
+    score, kept = state["best_model_score"], state["best_k_models"]
+    if not isinstance(score, Tensor) or score.numel() != 1 or not isinstance(state["best_epoch"], int):
+        raise ValueError("it does not say which epoch was the best")
+    for name in ("best_loss", "best_acc", "best_balanced_acc"):
+        if not isinstance(state.get(name, 0.0), int | float | None):
+            raise ValueError(f"{name} is no number")
+    paths = {state["best_model_path"], state["kth_best_model_path"], *kept}
+    if not all(isinstance(path, str) and Path(path).name in ("", "best.ckpt") for path in paths):
+        raise ValueError("it names another file than best.ckpt as the best checkpoint")

@@ -35,7 +35,12 @@ class History(pl.Callback):
         return {"epochs": self.epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epochs, self._resumed = list(state_dict["epochs"]), True
+        epochs = state_dict["epochs"]
+        if [epoch["epoch"] for epoch in epochs] != list(range(len(epochs))):
+            raise ValueError("its history is not that of one epoch after another")
+        if not all(isinstance(value, int | float) for epoch in epochs for value in epoch.values()):
+            raise ValueError("its history has what is no number")
+        self.epochs, self._resumed = list(epochs), True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not (self._resumed and trainer.ckpt_path and self.epochs and trainer.is_global_zero):

@@ -7,7 +7,7 @@ import sys
 import hymtl
 from hymtl import signals
 from hymtl.cli import benchmark, check, compare, explain, export, init, predict, serve, train
-from hymtl.errors import HymtlError
+from hymtl.errors import HymtlError, printable
 from hymtl.settings import configs
 
 
@@ -33,8 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever reads has enough, `hymtl ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+        _say_no_more()
         return 0
+    except OSError as error:  # a full disk, a folder that is read-only or another's
+        _say_no_more()
+        print(f"hymtl: {printable(str(error))}. Make room, or give another folder.", file=sys.stderr)
+        return 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,3 +59,8 @@ def _train(words: list[str]) -> int:
         print(f"hymtl: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _say_no_more() -> None:
+    """Or Python complains, as it ends, of what it could not write."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hymtl.errors import HymtlError
+from hymtl.files import WriteError, writing
 
 if TYPE_CHECKING:
     from hymtl.data.check import Findings
@@ -132,7 +133,8 @@ def _draw(out: Path, photos: "PhotoFolder", clusters: list["Cluster"]) -> None:
     figure = figures.photo_grid(torch.stack(pictures), captions, colours, title)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out, dpi=figures.DPI)
-    except (OSError, ValueError) as error:
+        with writing(out) as stream:
+            figure.savefig(stream, dpi=figures.DPI, format=out.suffix.removeprefix(".") or "png")
+    except (OSError, ValueError, WriteError) as error:
         raise HymtlError(f"--grid {out} cannot be written: {error}") from error
     print(f"\nThe worst of them side by side: {out}")

@@ -1,10 +1,12 @@
 """`hymtl explain`: which pixels spoke for the class that a picture was given."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from hymtl.errors import HymtlError
+from hymtl.files import writing
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -54,7 +56,8 @@ def _explained(file: Path, predictor, explainer, folder: Path, board) -> str:
     said = predictor.classify(picture[None])[0]
     drawn = heat.beside(picture, explainer(picture, predictor.classes.index(said.label)))
     out = _free(folder, file.stem)
-    drawn.save(out)
+    with writing(out) as stream:
+        drawn.save(stream, "PNG")
     board.add_image(f"explained/{out.stem}: {said.label} {said.confidence:.0%}", np.asarray(drawn), dataformats="HWC")
     return f"{said.label}  {said.confidence:.2%}  {file}  {out}"
 
@@ -62,4 +65,4 @@ def _explained(file: Path, predictor, explainer, folder: Path, board) -> str:
 def _free(folder: Path, stem: str) -> Path:
     """A name that no picture has yet: two folders may have files of the same."""
     names = [stem, *(f"{stem}-{number}" for number in range(2, 10_000))]
-    return next(folder / f"{name}.png" for name in names if not (folder / f"{name}.png").exists())
+    return next(folder / f"{name}.png" for name in names if not os.path.lexists(folder / f"{name}.png"))

@@ -55,7 +55,7 @@ class Json:
         self._before = ","
 
     def end(self) -> None:
-        print("[]" if self._before == "[" else "\n]")
+        print("[]" if self._before == "[" else "\n]", flush=True)
 
 
 class Csv:

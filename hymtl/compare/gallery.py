@@ -5,13 +5,13 @@ import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image
 
 from hymtl.compare.rows import Row
 from hymtl.data import reading
 from hymtl.errors import HymtlError
+from hymtl.records import predictions
 
 MOST = 24
 _SIDE = 176  # pixels of a thumbnail's longer side
@@ -49,11 +49,9 @@ def thumbnail(photo: str, roots: Iterable[str]) -> str | None:
     """A JPEG data URI of a photo below the first of ``roots`` that has it; None where it is not to be read."""
     for root in roots:
         try:
-            file = (Path(root) / photo).resolve()
-            # A record is someone else's text: it may name any file of this machine, or a link to one.
-            if file.is_relative_to(Path(root).resolve()) and file.is_file():
+            if file := predictions.picture(root, photo):
                 return reading.read(file, _encoded)
-        except (HymtlError, OSError, ValueError, RuntimeError):  # a broken picture, a name that none can have
+        except HymtlError:  # a broken picture
             return None
     return None
 

@@ -7,7 +7,6 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +17,12 @@ from hymtl.data import duplicates, reading
 from hymtl.data.duplicates import Cluster
 from hymtl.data.photos import SPLITS, Photo, PhotoFolder
 from hymtl.errors import HymtlError
-from hymtl.files import home, write_whole
-from hymtl.records import Record
-from hymtl.runtime import available_cores
+from hymtl.files import WriteError, home, write_whole
+from hymtl.records import Record, plain
+from hymtl.runtime import available_cores, threads
 
 VERSION = 1  # raise it whenever the same file would be judged otherwise
+LIMIT = 2**30  # bytes of what is kept; a million pictures take a third of it
 TINY = 8  # pixels of the shorter side
 _ENOUGH = 65_536  # pixels to compare pictures by; of a JPEG no more are made than that takes
 
@@ -60,7 +60,7 @@ def examine(photos: PhotoFolder, *, progress: bool = True) -> Findings:
             found[name] = known
         else:  # those that were no use are looked at again: a plugin may be there by now
             changed.append(name)
-    with ThreadPoolExecutor(available_cores()) as pool:
+    with threads(available_cores()) as pool:
         files = [listed[name].file for name in changed]
         outcomes = pool.map(_finding, files)
         bar = tqdm(outcomes, "checking pictures", len(files), unit="", leave=False, disable=None if progress else True)
@@ -195,8 +195,8 @@ def _stamp(file: Path) -> tuple[int, int]:
 def _read(store: Path) -> dict[str, Finding]:
     """What was kept; nothing of a file that is not what :func:`_write` wrote."""
     try:
-        return _KEPT.validate_json(store.read_bytes())
-    except (OSError, pydantic.ValidationError):
+        return _KEPT.validate_json(plain.read_bytes(store, LIMIT))
+    except (HymtlError, pydantic.ValidationError):
         return {}
 
 
@@ -204,5 +204,5 @@ def _write(store: Path, found: Findings) -> None:
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
         write_whole(store, _KEPT.dump_json(dict(found), exclude_unset=True).decode())
-    except OSError as error:
+    except (OSError, WriteError) as error:
         log.warning("what was found out about the pictures cannot be kept in %s: %s", store, error)

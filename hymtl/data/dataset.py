@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 
+from hymtl import runtime
 from hymtl.data.photos import Photo
 from hymtl.data.transforms import Transform
 
@@ -60,7 +60,7 @@ class PhotoDataset(Dataset):
     def keep(self, budget: float, threads: int) -> int:
         """Decode and prepare the photos, as many as go into ``budget`` bytes of memory; returns the bytes taken."""
         taken = 0
-        with ThreadPoolExecutor(threads) as pool:
+        with runtime.threads(threads) as pool:
             while taken < budget and len(self._kept) < len(self.photos):
                 start = len(self._kept)
                 likely = (budget - taken) * start // max(taken, 1)  # as many go in if they are like those before

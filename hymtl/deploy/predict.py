@@ -128,8 +128,8 @@ class Predictor:
                     yield from waiting.popleft().result()
             for future in waiting:
                 yield from future.result()
-        finally:  # also where whoever reads stops early
-            pool.shutdown(cancel_futures=True)
+        finally:  # also where whoever reads stops early, who is not kept waiting for batches that are under way
+            pool.shutdown(wait=False, cancel_futures=True)
             torch.set_num_threads(threads)  # or threads that start later have one as well
 
     def call_once(self) -> None:

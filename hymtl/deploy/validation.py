@@ -22,9 +22,10 @@ def photos(run: Path, folder: Path | None = None) -> list[Path]:
     if not (run / result.FILE).is_file():
         raise HymtlError(f"{run} has no {result.FILE} that names its validation photos. Give some with --photos DIR.")
     root = Path(records.read(result.Result, run / result.FILE).dataset.root or "")
-    recorded = [root / row.photo for row in predictions.read(run / predictions.FILE)]
-    if missing := [file for file in recorded if not file.is_file()]:
+    recorded = [(row.photo, predictions.picture(root, row.photo)) for row in predictions.read(run / predictions.FILE)]
+    if missing := [name for name, file in recorded if file is None]:
         raise HymtlError(
-            f"{missing[0]}, on which {run} was validated, could not be found. Give pictures with --photos DIR."
+            f"{root / missing[0]}, on which {run} was validated, could not be found in that folder. Give pictures with "
+            "--photos DIR."
         )
-    return recorded
+    return [file for _, file in recorded if file]

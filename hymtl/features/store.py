@@ -4,14 +4,15 @@ import hashlib
 import io
 import logging
 import os
-import pickle
 import time
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from hymtl.files import WriteError, clear_leftovers, write_whole
+from hymtl.errors import HymtlError
+from hymtl.files import WriteError, clear_leftovers, tensors, write_whole
+from hymtl.records import plain
 
 log = logging.getLogger(__name__)
 
@@ -36,27 +37,23 @@ class FeatureStore:
     def load(self, key: str) -> dict[str, Tensor]:
         """The tensors under ``key`` by their digests, on the CPU; none where there is no table, or a damaged one."""
         file = self._file(key)
-        try:
-            content = file.read_bytes()
-            os.utime(file)
-        except OSError:
+        if not file.is_file():
             return {}
-        digest, payload = content[:DIGEST], content[DIGEST:]
         try:
-            if hashlib.sha256(payload).digest() != digest:
-                raise ValueError("its sha256 differs")
-            table = torch.load(io.BytesIO(payload), weights_only=True)
-            digests, tensors = table["digests"], table["tensors"]
-        except (ValueError, TypeError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            table = _table(file)
+            os.utime(file)
+        except HymtlError as error:
             log.warning("features  %s is damaged (%s): they are computed again", file, error)
             return {}
+        except OSError:  # another process made room
+            return {}
         self._used.add(file)
-        return dict(zip(digests, tensors, strict=True))
+        return table
 
-    def save(self, key: str, tensors: dict[str, Tensor]) -> None:
+    def save(self, key: str, features: dict[str, Tensor]) -> None:
         """Keep tensors of one shape by their digests under ``key`` if there is, or can be made, room for them."""
         payload = io.BytesIO()
-        torch.save({"digests": list(tensors), "tensors": torch.stack(list(tensors.values()))}, payload)
+        torch.save({"digests": list(features), "tensors": torch.stack(list(features.values()))}, payload)
         content = hashlib.sha256(payload.getbuffer()).digest() + payload.getvalue()
         try:
             if self._usable and self._make_room(len(content), self._file(key)):
@@ -86,3 +83,23 @@ class FeatureStore:
             file.unlink(missing_ok=True)
             taken -= sizes[file]
         return True
+
+
+def _table(file: Path) -> dict[str, Tensor]:
+    """What a file keeps.
+
+    Raises:
+        HymtlError: if it is not the whole of what :meth:`FeatureStore.save` wrote.
+    """
+    content = memoryview(plain.read_bytes(file, tensors.LIMIT))
+    if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
+        raise HymtlError("its sha256 differs")
+    table = tensors.parse(content[DIGEST:], file)
+    digests, features = (table.get("digests"), table.get("tensors")) if isinstance(table, dict) else (None, None)
+    if not isinstance(features, Tensor) or features.dtype != torch.float32 or features.ndim < 2:
+        raise HymtlError("it has no tensors")
+    if features.layout != torch.strided or not features.is_contiguous():  # which would take more memory than the file
+        raise HymtlError("its tensors are not as they were saved")
+    if not isinstance(digests, list) or len(set(map(str, digests))) != len(features) or not features.isfinite().all():
+        raise HymtlError("it has not one finite tensor for each picture")
+    return dict(zip(digests, features, strict=True))

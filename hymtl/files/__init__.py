@@ -18,7 +18,7 @@ import platformdirs
 
 from hymtl.errors import HymtlError
 
-ABANDONED = 24 * 3600  # seconds after which a file that nobody finished is no one's, whatever its name says
+ABANDONED = 24 * 3600  # seconds after which a file that another machine did not finish is no one's
 
 
 class WriteError(HymtlError):
@@ -105,9 +105,9 @@ def _abandoned(file: Path) -> bool:
     pid = rest.partition("-")[0]
     if not pid.isdecimal():
         return False  # no name of ours
-    if time.time() - file.lstat().st_mtime > ABANDONED:
-        return True
-    return host == _host() and os.name == "posix" and not _alive(int(pid))
+    if host == _host() and os.name == "posix":  # whatever the clock says, which may be wrong
+        return not _alive(int(pid))
+    return time.time() - file.lstat().st_mtime > ABANDONED
 
 
 def _alive(pid: int) -> bool:

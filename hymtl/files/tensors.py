@@ -1,7 +1,10 @@
 """Files of tensors, as ``torch.save`` writes them: read within bounds, and never run."""
 
+import contextlib
+import io
 import stat
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,9 +45,27 @@ def read(file: Path, limit: int = LIMIT) -> Any:
     Raises:
         HymtlError: naming the file, if it is larger, is no whole file of ``torch.save``, or holds anything else.
     """
-    try:
+    with _explained(file):
         _check(file, limit)
+        with file.open("rb") as stream:
+            _check_archive(stream, file)
         return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def parse(content: bytes | memoryview, file: Path) -> Any:
+    """The same of the content of a file, or a part of it; errors call it ``file``."""
+    with _explained(file):
+        stream = io.BytesIO(content)
+        _check_archive(stream, file)
+        stream.seek(0)
+        return torch.load(stream, map_location="cpu", weights_only=True)
+
+
+@contextlib.contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """Whatever is wrong, as an error that names the file."""
+    try:
+        yield
     except HymtlError:
         raise
     except MemoryError as error:
@@ -66,14 +87,19 @@ def _check(file: Path, limit: int) -> None:
         raise HymtlError(f"{file} is empty.")
     if found.st_size > limit:
         raise HymtlError(f"{file} has {found.st_size / 1e9:.2g} GB, more than the {limit / 1e9:.2g} GB that fit here.")
-    if not zipfile.is_zipfile(file):
+
+
+def _check_archive(stream: BinaryIO, file: Path) -> None:
+    """That what is inside takes no more room than the file itself."""
+    if not zipfile.is_zipfile(stream):
         return  # as torch wrote before 1.6: its tensors are as long as the file says, or refused
-    with zipfile.ZipFile(file) as archive:
+    size = stream.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(stream) as archive:
         entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):  # torch never packs
         raise HymtlError(f"{file} is packed, which torch.save never does: a small file may unpack to any size.")
-    if sum(entry.file_size for entry in entries) > found.st_size:
-        raise HymtlError(f"{file} holds more than its own {found.st_size} bytes.")
+    if sum(entry.file_size for entry in entries) > size:
+        raise HymtlError(f"{file} holds more than its own {size} bytes.")
 
 
 def first_not_finite(state: dict[str, Any]) -> str | None:

@@ -1,5 +1,6 @@
 """YAML that others wrote, read within bounds: plain types, no aliases, no deep nesting, no large files."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,11 @@ def read_bytes(file: Path, limit: int) -> bytes:
         if not file.is_file():
             raise HymtlError(f"{file} is no file.")
         with file.open("rb") as stream:
-            content = stream.read(limit + 1)
+            size = os.fstat(stream.fileno()).st_size
+            content = stream.read(limit + 1) if size <= limit else b""
     except (OSError, ValueError) as error:
         raise HymtlError(f"{file} cannot be read: {error}.") from error
-    if len(content) > limit:
+    if max(size, len(content)) > limit:
         raise HymtlError(f"{file} has more than {limit} bytes, so it is not what hymtl wrote.")
     return content
 

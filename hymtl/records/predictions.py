@@ -48,6 +48,18 @@ def read(file: Path) -> list[Guess]:
         raise HymtlError(f"{file} cannot be read: {error or 'it is empty'}.") from error
 
 
+def picture(root: Path | str, photo: str) -> Path | None:
+    """The file of a row's photo below its dataset's folder; None where there is none.
+
+    A record is someone else's text: it may name any file of this machine, or a link to one.
+    """
+    try:
+        file = (Path(root) / photo).resolve()
+        return file if file.is_relative_to(Path(root).resolve()) and file.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # a name that none can have, links in a circle
+        return None
+
+
 def _guesses(rows: Iterable[list[str]]) -> Iterable[Guess]:
     rows = iter(rows)
     classes = [column.removeprefix("p(").removesuffix(")") for column in next(rows, [])[3:]]

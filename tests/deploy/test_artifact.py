@@ -15,6 +15,7 @@ import hymtl
 from hymtl.deploy import artifact
 from hymtl.errors import HymtlError
 from hymtl.records import description
+from tests.deploy import artifacts
 
 FILES = ("artifact.json", "weights.pt", "SHA256SUMS")
 
@@ -104,6 +105,62 @@ def test_weights_that_do_not_fit_the_description_are_refused(copied):
     rewrite(folder, classes=["ants", "bees"], backbone="mobilenet_v2")
     with pytest.raises(HymtlError, match="does not fit"):
         artifact.load(folder)
+
+
+def test_weights_that_are_no_numbers_are_refused_and_name_the_tensor(copied):
+    folder = copied("frozen")
+    state = torch.load(folder / "weights.pt", weights_only=True)
+    for wrong in (float("nan"), float("inf")):
+        state["head.bias"][1] = wrong
+        torch.save(state, folder / "weights.pt")
+        sign(folder)
+        with pytest.raises(HymtlError, match=r"weights\.pt has numbers in head\.bias that are none"):
+            hymtl.load(folder)
+
+
+WRONG = [
+    ("resize", 10**9), ("resize", "256"), ("resize", 0), ("resize", -5), ("resize", 1.5), ("resize", None),
+    ("resize", 20), ("classes", ["ants"]), ("classes", "ants"), ("classes", ["ants", "ants"]), ("classes", ["", "b"]),
+    ("classes", [1, 2]), ("classes", [str(i) for i in range(2_000_000)]), ("temperature", 0), ("temperature", "1"),
+    ("temperature", float("nan")), ("backbone", "none"), ("backbone", 3), ("backbone", "../timm/x"), ("strategy", {}),
+    ("strategy", {"name": "none"}), ("strategy", {"name": ["frozen"]}), ("strategy", {"name": "frozen", "other": 1}),
+    ("scores", []), ("sources", "x"), ("preprocessing", {}), ("preprocessing", None),
+    ("preprocessing.size", 20_000), ("preprocessing.size", 0), ("preprocessing.size", "224"),
+    ("preprocessing.channels", 3), ("preprocessing.channels", 4), ("preprocessing.mean", [0.5] * 3),
+    ("preprocessing.mean", [1e30]), ("preprocessing.std", [0]), ("preprocessing.std", ["a"]),
+    ("preprocessing.interpolation", "lanczos"), ("preprocessing.interpolation", 7),
+]  # fmt: skip
+
+
+def test_wrong_fields_are_refused_by_name_before_memory_is_spent(tmp_path):
+    """With digests that fit, as from someone who means it."""
+    folder = artifacts.made(tmp_path / "elsewhere", "finetune", "garment_cnn") / "artifact"
+    whole = json.loads((folder / "artifact.json").read_text())
+    for field, value in WRONG:
+        changed, (first, *rest) = json.loads(json.dumps(whole)), field.split(".")
+        node = changed[first] if rest else changed
+        node[rest[0] if rest else first] = value
+        (folder / "artifact.json").write_text(json.dumps(changed))
+        sign(folder)
+        with pytest.raises(HymtlError) as error:
+            hymtl.load(folder)
+        assert first in str(error.value) or "elsewhere" in str(error.value), (field, str(value)[:50])
+    for field in ("backbone", "strategy", "classes", "preprocessing", "resize"):
+        (folder / "artifact.json").write_text(json.dumps({k: v for k, v in whole.items() if k != field}))
+        sign(folder)
+        with pytest.raises(HymtlError, match=rf"artifact\.json: {field}"):
+            hymtl.load(folder)
+
+
+@pytest.mark.parametrize("state", [[1, 2], {"head.bias": 3}, {}, "text", {"head.bias": torch.zeros(1).expand(2**40)}])
+def test_weights_that_are_no_state_of_the_network_are_refused(copied, state):
+    folder = copied("frozen")
+    torch.save(
+        {"filling": torch.zeros(5_000), "state": state} if state in ({}, "text") else state, folder / "weights.pt"
+    )
+    sign(folder)
+    with pytest.raises(HymtlError, match=r"weights\.pt"):
+        hymtl.load(folder)
 
 
 def test_an_engine_that_this_machine_lacks_is_named(copied):

@@ -1,10 +1,13 @@
 """Features of a fixed backbone: those of the pictures, computed once, and anew when anything they hang on changes."""
 
 import dataclasses
+import hashlib
+import io
 import logging
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -346,6 +349,42 @@ def test_a_damaged_file_is_computed_again(pictures, store, caplog):
         assert torch.equal(features(backbone, data(pictures), store).view("train", 0), expected)
         assert backbone.seen == 24 and f"{file} is damaged" in caplog.text
     assert file.read_bytes() == whole
+
+
+class Smuggled:
+    def __reduce__(self):
+        return Path.touch, (Path("smuggled"),)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"digests": ["a"], "tensors": torch.zeros(1).expand(1, 2**40)},  # terabytes, of four bytes
+        {"digests": ["a"], "tensors": torch.full((1, 4), torch.nan)},
+        {"digests": ["a", "a"], "tensors": torch.zeros(2, 4)},
+        {"digests": ["a"], "tensors": torch.zeros(2, 4)},
+        {"digests": 7, "tensors": torch.zeros(2, 4)},
+        {"digests": ["a"], "tensors": Smuggled()},
+        [1],
+    ],
+)
+def test_a_signed_table_of_something_else_is_as_good_as_damaged(store, tmp_path, table, caplog, monkeypatch):
+    """Its digest says that it is whole, not that hymtl made it."""
+    monkeypatch.chdir(tmp_path)
+    payload = io.BytesIO()
+    torch.save(table, payload)
+    store.folder.mkdir()
+    file = store.folder / "key.pt"
+    file.write_bytes(hashlib.sha256(payload.getvalue()).digest() + payload.getvalue())
+    assert store.load("key") == {}
+    assert f"{file} is damaged" in caplog.text and not Path("smuggled").exists()
+
+
+def test_a_table_of_more_bytes_than_fit_is_not_read(store, caplog):
+    store.folder.mkdir()
+    with (store.folder / "key.pt").open("wb") as sparse:
+        sparse.truncate(50 * 2**30)
+    assert store.load("key") == {} and "has more than" in caplog.text
 
 
 SIZE = 100_000  # bytes of a small file, and a little more
