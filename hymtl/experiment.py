@@ -177,7 +177,10 @@ def build(
 
 def fit(built: Experiment, ckpt_path: str | None = None) -> None:
     """Fitted by Lightning and, as fitting ends, converted and scored: ``built.module.deployed`` has what came out."""
-    built.trainer.fit(built.module, built.datamodule, ckpt_path=ckpt_path)
+    try:
+        built.trainer.fit(built.module, built.datamodule, ckpt_path=ckpt_path)
+    except (ModuleNotFoundError, MisconfigurationException) as error:  # a callback lacks a package, or a logger
+        raise HymtlError(f"{in_one_line(error)} See conf/callbacks/.") from error
 
 
 def record(built: Experiment, cfg: DictConfig) -> result.Result | None:

@@ -17,6 +17,7 @@ import yaml
 from benchmarks.hostile import mutations, small
 from benchmarks.hostile.forks import Ended, Limits
 from hymtl import cli, resuming
+from hymtl import records as hymtl_records
 from hymtl.deploy import artifact
 from hymtl.errors import HymtlError, printable
 from hymtl.files import tensors
@@ -97,6 +98,8 @@ def _check_compared(folder: Path, runs: int, ended: Ended, limits: Limits) -> No
 def _resumed(folder: Path) -> int:
     try:
         resuming.prepared([f"resume={folder}"], small.ROOT / "conf")
+        if (folder / result.FILE).is_file():  # nothing more to do: what it is told then
+            print(result.summary(hymtl_records.read(result.Result, folder / result.FILE), str(folder)))
     except HymtlError as error:
         print(error)
         return 1

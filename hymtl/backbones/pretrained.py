@@ -35,7 +35,10 @@ class Pretrained:
     @cached_property
     def digest(self) -> str | None:
         """sha256 of the weights' file, in hex; None for random weights."""
-        return hashlib.sha256(self.file.read_bytes()).hexdigest() if self.file else None
+        if self.file is None:
+            return None
+        with self.file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
     @property
     def record(self) -> dict:

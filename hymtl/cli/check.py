@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hymtl.errors import HymtlError
+from hymtl.errors import HymtlError, printable
 from hymtl.files import WriteError, writing
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         _section([check.shown(c) for c in clusters if c not in leaks], "Pictures that are there more than once", MOST),
         _section([check.shown(c) for c in leaks], "!!! Pictures that LEAK: they stand on two sides of a split", MOST),
     ]
-    print("\n\n".join("\n".join(lines) for lines in sections if lines))
+    print(printable("\n\n".join("\n".join(lines) for lines in sections if lines)))
     if clusters:
         _draw(options.grid, photos, [*leaks, *(cluster for cluster in clusters if cluster not in leaks)])
     elif not faults and not fault:

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from hymtl.errors import HymtlError
+from hymtl.errors import HymtlError, printable
 from hymtl.files import writing
 
 
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         with SummaryWriter(str(folder)) as board:
             for file in options.pictures:
                 try:
-                    print(_explained(file, predictor, explainer, folder, board))
+                    print(printable(_explained(file, predictor, explainer, folder, board)))
                 except HymtlError as error:
                     refused += 1
                     print(f"hymtl: {error}", file=sys.stderr)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hymtl.errors import HymtlError
+from hymtl.errors import HymtlError, printable
 
 if TYPE_CHECKING:
     from hymtl.deploy.agreement import Agreement
@@ -79,7 +79,7 @@ def _compare(
 
     run = export.run(options.format, file, torch.get_num_threads())
     found = agreement.compare(predictor, run, photos, with_resize=options.with_resize)
-    print(_report(found, form))
+    print(printable(_report(found, form)))
     if options.with_resize:
         print("resizing inside: other rounding of pixels, so more may change than the runtime alone would")
     exact = not (predictor.int8 or options.with_resize)

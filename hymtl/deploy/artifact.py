@@ -63,7 +63,7 @@ def save(folder: Path, network: Classifier, facts: Mapping, scores: dict, temper
         preprocessing=description.Expected(**backbones.get(facts["backbone"]).preprocessing.as_dict()),
         resize=facts["resize"],
         temperature=temperature,
-        scores=scores,
+        scores=description.Scored.model_validate(scores),
         sources=dict(facts["sources"] or {}),
         torch=torch.__version__,
     )
@@ -107,7 +107,7 @@ def load(folder: Path) -> Artifact:
         ),
         described.resize,
         described.sources,
-        described.scores,
+        described.scores.model_dump(exclude_unset=True),
         _sha256(folder / WEIGHTS),
         described.temperature,
     )

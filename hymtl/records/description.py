@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from hymtl.records import Record
+from hymtl.records import Number, Record
+from hymtl.records.result import Unsure
 
 FILE = "artifact.json"
 FORMAT = 2
@@ -26,6 +27,13 @@ class Expected(Record):
         return self
 
 
+class Scored(Record):
+    """How good it was, of all that is said of it: what is used again."""
+
+    val_acc: Number = None
+    unsure: list[Unsure] = []
+
+
 class Description(Record):
     """All but the weights.
 
@@ -40,8 +48,8 @@ class Description(Record):
     preprocessing: Expected
     resize: int = Field(ge=1, le=4096)
     temperature: float = Field(default=1.0, ge=1e-6, le=1e6)  # of artifacts that are older than this: 1
-    scores: dict[str, Any] = {}
-    sources: dict[str, Any] = {}
+    scores: Scored = Scored()
+    sources: dict[str, dict[str, Any]] = {}
     torch: str | None = None
 
     @model_validator(mode="after")

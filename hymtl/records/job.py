@@ -1,11 +1,16 @@
 """``job.json``: which experiment a folder of a sweep is for, from its start on."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from hymtl.records import Record
 
 FILE = "job.json"
 FORMAT = 1
+
+
+FileName = Annotated[str, Field(pattern=r"^\w+\.yaml$")]  # and no path, as these are written back
 
 
 class Job(Record):
@@ -14,4 +19,4 @@ class Job(Record):
     format: int = 1  # as first written, without this number
     config_hash: str
     settings: dict[str, Any]
-    hydra: dict[str, str] = {}
+    hydra: dict[FileName, str] = {}

@@ -11,6 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from hymtl import records, signals
+from hymtl.errors import printable
 from hymtl.records import failure, job, result
 from hymtl.runtime import train_command
 
@@ -94,7 +95,7 @@ def _said(failed: list[Path], sweep: Path) -> str:
     lines = [f"{file.parent.relative_to(sweep)}: {records.read(failure.Failure, file).error}" for file in failed]
     jobs = "job" if len(failed) == 1 else "jobs"
     remedy = f"The same command with hydra.sweep.dir={sweep} tries again:"
-    return "\n".join([f"{len(failed)} {jobs} failed. {remedy}", *lines])
+    return printable("\n".join([f"{len(failed)} {jobs} failed. {remedy}", *lines]))
 
 
 def _command(sweep: str) -> str:

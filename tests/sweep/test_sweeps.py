@@ -109,6 +109,17 @@ def test_killed_in_the_middle_and_run_again_equals_never_having_stopped(sweep, p
     assert [len(folders) for folders in sweep.compared] == [3, 2]
 
 
+def test_a_jobs_record_from_elsewhere_names_no_file_to_write(sweep, tmp_path):
+    sweep("seed=0", "epochs=1")
+    (folder,) = jobs(tmp_path / "sweep")
+    record = json.loads((folder / "job.json").read_text())
+    record |= {"config_hash": "other", "hydra": {"../../evil.yaml": "owned"}}
+    (folder / "job.json").write_text(json.dumps(record))
+    (folder / "result.json").unlink()
+    sweep("seed=0", "epochs=2")
+    assert not (tmp_path / "sweep" / "evil.yaml").exists() and not list(tmp_path.rglob("evil.yaml"))
+
+
 def test_what_a_broken_job_left_is_used_or_started_over(sweep, tmp_path):
     sweep("seed=0")
     (folder,) = jobs(tmp_path / "sweep")
