@@ -60,6 +60,7 @@ class Stress:
         self.chance = {name: random.Random(f"{options.seed} {name}") for name in COUNTS}  # a part alone is the same
         self.kills = Kills(root, (here, elsewhere), self.chance["kills"])
         self.limits = forks.Limits()
+        self.shown = 0  # of what went wrong
 
     def run(self) -> int:
         started, cut_short = time.monotonic(), False
@@ -69,14 +70,12 @@ class Stress:
                     self._show()
         except KeyboardInterrupt:
             cut_short = True
-        failures = [*self.kills.failures, *self.limits.failures]
-        print(f"\n\nseed {self.options.seed}, {time.monotonic() - started:.0f} s{', CUT SHORT' * cut_short}")
+        failures = self._failures()
+        print(f"\nseed {self.options.seed}, {time.monotonic() - started:.0f} s{', CUT SHORT' * cut_short}")
         for name, count in [*self.kills.counts.items(), *self.limits.counts.items()]:
             print(f"  {name:<40} {count:>7}")
         print(f"  {'peak memory of a command, GB':<40} {self.limits.largest / 1e9:>7.2f}")
         print(f"  {'FAILURES':<40} {len(failures):>7}")
-        for failure in failures:
-            print(f"\n{failure}")
         return 130 if cut_short else bool(failures)
 
     def _parts(self) -> Iterator[Iterator[None]]:
@@ -110,8 +109,14 @@ class Stress:
     def _show(self) -> None:
         counts = self.kills.counts + self.limits.counts
         done = [f"{counts[name]} {name}" for name in counts if name.startswith(("kills", "mutated"))]
-        failures = len(self.kills.failures) + len(self.limits.failures)
-        print(f"\r{', '.join(done)}; {failures} failures", end="", file=sys.stderr, flush=True)
+        failures = self._failures()
+        print(f"\r{', '.join(done)}; {len(failures)} failures", end="", file=sys.stderr, flush=True)
+        for failure in failures[self.shown :]:  # as they come: whoever waits for the end may wait for long
+            print(f"\n{failure}", flush=True)
+        self.shown = len(failures)
+
+    def _failures(self) -> list[str]:
+        return [*self.kills.failures, *self.limits.failures]
 
 
 if __name__ == "__main__":
