@@ -22,6 +22,7 @@ from hymtl.settings.overrides import Overrides
 
 RECORDED = Path(".hydra", "overrides.yaml")
 CONFIG = Path(".hydra", "config.yaml")
+MOST = 200  # overrides: composing thousands takes minutes, and no one types them
 _FREE = ("epochs", "resume", "ckpt_path", "run_dir")  # what a resumed run may have otherwise
 # Where a run writes: a folder that came from elsewhere could name any.
 _PLACES = re.compile(r"(run_dir|.*\.(dirpath|save_dir|default_root_dir)|hydra($|[./]).*)")
@@ -107,8 +108,8 @@ def recorded_overrides(folder: Path) -> list[str]:
     if not (folder / RECORDED).is_file():
         raise HymtlError(f"resume={folder}: there is no {RECORDED}, so it is no run's folder. Start the run anew.")
     words = plain.read(folder / RECORDED)
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise HymtlError(f"{folder / RECORDED} is no list of overrides. Start the run anew.")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words) or len(words) > MOST:
+        raise HymtlError(f"{folder / RECORDED} is no list of at most {MOST} overrides. Start the run anew.")
     return [word for word in words if _name(word) != "resume"]
 
 
