@@ -161,7 +161,8 @@ class TransferModule(pl.LightningModule):
         first, *others = self.optimizers().param_groups
         self.log("lr", first["lr"], on_step=False, on_epoch=True, sync_dist=True)
         for group in others:
-            self.log(f"lr/{group['name']}", group["lr"], on_step=False, on_epoch=True, sync_dist=True)
+            if "name" in group:  # one without has the first's rate
+                self.log(f"lr/{group['name']}", group["lr"], on_step=False, on_epoch=True, sync_dist=True)
 
     def on_train_epoch_end(self) -> None:
         self._log_epoch()

@@ -40,7 +40,7 @@ class Classifier(nn.Module):
 
     def hold_in_eval(self, names: Sequence[str]) -> None:
         """From now on these modules, and no others, stay in eval mode whatever ``train`` says."""
-        self._in_eval = list(names)
+        self.in_eval = list(names)
         self.train(self.training)
 
     def forward(self, batch: Tensor | Activations) -> Tensor:
@@ -57,7 +57,7 @@ class Classifier(nn.Module):
 
     def train(self, mode: bool = True) -> "Classifier":
         super().train(mode)
-        for name in self._in_eval if mode else ():
+        for name in self.in_eval if mode else ():
             self.get_submodule(name).eval()
         return self
 

@@ -76,8 +76,15 @@ class Strategy:
         return None
 
     def parameter_groups(self, network: Classifier) -> list[dict]:
-        """What the optimizer gets; a group's own ``lr`` wins over ``optim.lr``."""
-        return [{"params": [parameter for parameter in network.parameters() if parameter.requires_grad]}]
+        """What the optimizer gets; what a group has of its own (``lr``, say) wins over ``optim``."""
+        backbone, head = (
+            [p for p in part.parameters() if p.requires_grad] for part in (network.backbone, network.head)
+        )
+        if backbone and set(batch_norms(network.backbone)) & set(network.in_eval):
+            # In train mode a batch norm makes up for what decay does to the weights before it. One that keeps the
+            # statistics of pretraining goes on subtracting a mean that is gone, layer after layer: docs/int8.md.
+            return [{"params": backbone, "weight_decay": 0.0}, {"params": head}]
+        return [{"params": [*backbone, *head]}]
 
     def before_int8(self, network: Classifier, pretrained: Pretrained) -> dict[str, Classifier]:
         """What the int8 network is to be compared with, in the order it became it: ``float``, ``fake_quant``.

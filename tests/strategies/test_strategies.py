@@ -233,6 +233,26 @@ def test_gradual_trains_the_head_then_everything():
     assert body["lr"] == 1e-4 and "lr" not in head
 
 
+@pytest.mark.parametrize(
+    ("backbone", "batch_norm", "decayed"),
+    [
+        ("resnet18", "auto", {"backbone", "head"}),
+        ("efficientnet_lite0", "auto", {"head"}),  # which holds its batch norms in eval mode
+        ("efficientnet_lite0", "train", {"backbone", "head"}),
+    ],
+)
+def test_weight_decay_leaves_a_backbone_alone_whose_batch_norms_are_held(backbone, batch_norm, decayed):
+    chosen, network = transferred("qat", backbone, batch_norm=batch_norm)
+    before = copy.deepcopy(dict(network.named_parameters()))
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    groups = chosen.parameter_groups(network)
+    assert sum(len(group["params"]) for group in groups) == len(before)
+    torch.optim.SGD(groups, lr=0.1, weight_decay=0.1).step()
+    moved = {name for name, parameter in network.named_parameters() if not torch.equal(parameter, before[name])}
+    assert {name.split(".")[0] for name in moved} == decayed
+
+
 def test_scratch_trains_everything_and_refuses_pretrained_weights(tmp_path):
     _, network = transferred("scratch", "resnet18")
     assert trainable(network) == {name for name, _ in network.named_parameters()}
