@@ -32,7 +32,7 @@ from hymtl.data.balance import class_weights
 from hymtl.data.batches import PictureBatches
 from hymtl.data.datamodule import PhotoDataModule
 from hymtl.data.photos import PhotoFolder
-from hymtl.data.splits import arrange, set_aside
+from hymtl.data.splits import arrange, set_aside, thinned
 from hymtl.deploy import held_out
 from hymtl.deploy.held_out import HeldOut
 from hymtl.errors import HymtlError, in_one_line
@@ -45,7 +45,7 @@ from hymtl.runtime import keep_big_blocks
 from hymtl.strategy import Strategy
 
 # The settings of data that say who trains, validates and tests.
-SPLIT = ("folds", "fold", "val_fraction", "test_fraction", "split_seed", "group")
+SPLIT = ("folds", "fold", "val_fraction", "test_fraction", "train_fraction", "split_seed", "group")
 # Settings of data that are no business of the loaders.
 NOT_LOADED = ("source", "root", "features_gb", "on_bad", "leaks", "resize", "resize_at_224", "mixing", *SPLIT)
 
@@ -138,6 +138,7 @@ def find_photos(cfg: DictConfig) -> PhotoFolder:
     if racing and "test" in photos.splits:
         split["test_fraction"] = 0.0  # its own part is the test
     photos = check.without_leaks(arrange(photos, **split), findings, cfg.data.leaks)
+    photos = thinned(photos, cfg.data.train_fraction, cfg.data.split_seed)  # last: all fractions validate alike
     return set_aside(photos) if racing and racing.held_out is None else photos
 
 

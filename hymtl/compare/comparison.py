@@ -93,6 +93,8 @@ def text(tables: list[Table], found: Found, choices: Iterable[Choice] = ()) -> s
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
         ]
         lines += _more(len(table.rows)) + ["", *table.notes]
+        if table.learning_curves:
+            lines += ["", "Would more training pictures help?", *(f"  {curve}" for curve in table.learning_curves)]
         if table.pairs:
             lines += ["", table.pairs_note, *(f"  {sentence}" for sentence in _sentences(table))]
     if found.absent:
@@ -139,6 +141,9 @@ def markdown(tables: list[Table], found: Found, choices: Iterable[Choice] = ()) 
         lines += [_line(["", *(column.heading for column in shown)]), _line(["---"] * (len(shown) + 1))]
         lines += [_line([row.label, *(column.text(row) for column in shown)]) for row in table.rows]
         lines += ["", *table.notes]
+        if table.learning_curves:
+            lines += ["", "Would more training pictures help?", ""]
+            lines += [f"- {_cell(str(curve))}" for curve in table.learning_curves]
         if table.pairs:
             lines += ["", table.pairs_note, "", *(f"- {_cell(sentence)}" for sentence in _sentences(table))]
     if found.absent:

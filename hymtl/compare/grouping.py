@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 
+from hymtl.compare import learning
 from hymtl.compare.rows import Row
 from hymtl.compare.runs import Absent, Run, flat
 from hymtl.compare.tables import Table
@@ -78,6 +79,7 @@ def _settings(run: Run, configured: bool) -> dict[str, object]:
     # What was really used, where the config says auto.
     chosen |= {f"strategy.{name}": value for name, value in result.options.items()}
     chosen |= {"strategy.name": result.strategy, "backbone.name": result.backbone.name}
+    chosen[learning.SETTING] = run.split.train_fraction  # 1 and 1.0 are one, and older runs have none
     chosen["experiment"] = dict(override.split("=", 1) for override in run.overrides if "=" in override).get(
         "experiment"
     )

@@ -211,6 +211,28 @@ function scatter(host, points, { xLabel, logX = false, pareto = false }) {
   }
 }
 
+// Accuracy against the number of training pictures: a line for all rows that differ in it alone.
+function learning(host, rows, curves) {
+  const sizes = curves.flatMap((curve) => curve.pictures);
+  const { svg, x, y } = axes(host, {
+    xs: [0, ...sizes], ys: curves.flatMap((curve) => curve.rows.flatMap((row) => rows[row].interval)),
+    xLabel: "training pictures", yLabel: "accuracy",
+  });
+  curves.forEach((curve, number) => {
+    const last = curve.rows.at(-1); // with most pictures: its colour is the curve's
+    const shift = curves.length > MANY ? 0 : (number - (curves.length - 1) / 2) * 4; // so that bars stand side by side
+    const at = curve.rows.map((row, i) => [x(curve.pictures[i]) + shift, rows[row]]);
+    const node = group(svg, last, curve.label);
+    node.dataset.row = last;
+    draw(node, "path", { class: "mean", d: at.map(([cx, row], i) => `${i ? "L" : "M"}${cx} ${y(row.accuracy)}`).join("") });
+    at.forEach(([cx, row], i) => {
+      const point = draw(node, "circle", { cx, cy: y(row.accuracy), r: 4, stroke: "none" });
+      draw(point, "title", {}, `${curve.label}, ${words(curve.pictures[i])} pictures: ${row.accuracy} (${row.interval.join("–")})`);
+      draw(node, "line", { class: "bar", x1: cx, x2: cx, y1: y(row.interval[0]), y2: y(row.interval[1]) });
+    });
+  });
+}
+
 const points = (rows, costs) => rows.flatMap((row, i) => {
   const { label, accuracy, interval } = row;
   const values = costs(row, i); // the mean and, where runs differ, the least and the most
@@ -220,6 +242,10 @@ const points = (rows, costs) => rows.flatMap((row, i) => {
 function chartsOf(table) {
   const { rows, numbers } = table;
   const list = [];
+  if (table.learning.length) list.push({
+    title: "Accuracy against training pictures", note: "bars: 95 % over photos",
+    plot: (host) => learning(host, rows, table.learning),
+  });
   if (rows.some((row) => row.curves.length)) {
     const how = "validation solid, training dashed; thin: single runs, thick: their mean";
     list.push({ title: "Loss (cross entropy)", note: how, plot: (host) => curves(host, rows, "loss", "loss") });

@@ -199,6 +199,9 @@ def _data(table: Table) -> dict:
     return {
         "rows": [_row(row, with_curves=i < CURVES_UP_TO) for i, row in enumerate(table.rows)],
         "numbers": table.numbers,
+        "learning": [
+            {"label": curve.label, "pictures": curve.pictures, "rows": curve.places} for curve in table.learning_curves
+        ],
     }
 
 

@@ -6,7 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hymtl.compare import statistics
+from hymtl.compare import learning, statistics
+from hymtl.compare.learning import LearningCurve
 from hymtl.compare.rows import Photos, Row, paired
 from hymtl.compare.runs import Run
 
@@ -55,7 +56,7 @@ class Table:
     @cached_property
     def title(self) -> str:
         """The dataset and the weights, each with the first digits of its sha256."""
-        data = self.runs[0].result.dataset
+        data = max((run.result.dataset for run in self.runs), key=lambda data: data.train)
         split = self.runs[0].split
         photos = f"{split.folds} folds" if split.folds else f"{data.train} training + {data.val} validation photos"
         if fraction := split.test_fraction:
@@ -75,9 +76,14 @@ class Table:
             values: list[Any] = [row.settings.get(name) for row in self.rows]
             given = [value for value in values if value is not None]
             numeric = all(type(value) in (int, float) and math.isfinite(value) for value in given)  # bool is neither
-            if numeric and len(set(given)) >= 3:
+            if numeric and len(set(given)) >= 3 and name != learning.SETTING:  # which has a chart of its own
                 found[name] = values
         return found
+
+    @cached_property
+    def learning_curves(self) -> list[LearningCurve]:
+        """How accuracy grew with the pictures that trained, where a sweep varied them."""
+        return learning.curves(self.rows)
 
     @cached_property
     def warnings(self) -> list[str]:
@@ -101,6 +107,8 @@ class Table:
             "Accuracy is of the deployed network (int8 where there is one), validation; the 95 % interval is Wilson's "
             "over distinct photos" + (", the mean over seeds on them: seeds are not more photos." if several else ".")
         )
+        if self.learning_curves:
+            notes.append(learning.NOTE)
         said = " ".join(note for row in self.rows for note in row.notes)
         if "duplicate" in said:
             notes.append("A duplicate has the settings and the seed of another run: together they count as one seed.")

@@ -55,7 +55,8 @@ class PhotoFolder:
     ``name`` says what it is (``hymenoptera``, ``drawn``, ``folder``); ``fallback``, in a sentence, why it is
     not what was asked for first, where that is so; ``arrangement``, how :func:`hymtl.data.splits.arrange` split
     it anew, None where the splits are its own; ``left_out`` are names of files of no kind that is read. ``checked``
-    is what :mod:`hymtl.data.check` found; ``table`` what a table says of the pictures and their names don't.
+    is what :mod:`hymtl.data.check` found; ``table`` what a table says of the pictures and their names don't;
+    ``unused`` are training photos that ``data.train_fraction`` leaves out.
     """
 
     name: str
@@ -67,6 +68,7 @@ class PhotoFolder:
     left_out: list[str] = field(default_factory=list)
     checked: dict | None = None
     table: str | None = None
+    unused: list[Photo] = field(default_factory=list)
 
     @cached_property
     def digest(self) -> str:
@@ -77,7 +79,7 @@ class PhotoFolder:
     @cached_property
     def digests(self) -> dict[str, str]:
         """sha256, in hex, of each picture's bytes, by its name."""
-        photos = [photo for split in self.splits.values() for photo in split]
+        photos = [photo for split in (*self.splits.values(), self.unused) for photo in split]
         return {photo.name: photo.digest for photo in photos}
 
     @property

@@ -26,6 +26,7 @@ def arrange(
     fold: int | None = None,
     val_fraction: float | None = None,
     test_fraction: float = 0.0,
+    train_fraction: float = 1.0,
     split_seed: int = 0,
     group: str | None = None,
 ) -> PhotoFolder:
@@ -37,6 +38,8 @@ def arrange(
     that share of each class of the pool validates, :data:`VAL_FRACTION` where there are no splits and neither is given.
     Otherwise every photo stays in its split. Photos of one group, which is what the regular expression ``group`` finds
     in their names, stay together.
+    Less than all of ``train_fraction`` is a use for ``split_seed`` too, but leaves photos out only later, in
+    :func:`thinned`.
 
     Raises:
         HymtlError: if the folder has a test part of its own, a class has too few photos, a name has no group, or a
@@ -46,10 +49,10 @@ def arrange(
     if UNSPLIT in photos.splits and folds is None and val_fraction is None:
         val_fraction = VAL_FRACTION
     if folds is None and val_fraction is None and not test_fraction:
-        if split_seed:
+        if split_seed and train_fraction == 1:
             raise HymtlError(
                 f"data.split_seed={split_seed}: {photos.root} has splits of its own, and nothing splits it anew. "
-                "Give data.folds or data.val_fraction, or leave data.split_seed out."
+                "Give data.folds or one of data's fractions, or leave data.split_seed out."
             )
         _check_groups(photos.splits)
         return photos
@@ -83,6 +86,35 @@ def arrange(
 def set_aside(photos: PhotoFolder) -> PhotoFolder:
     """The same photos, the test part under a name that nobody scores."""
     return replace(photos, splits={ASIDE if name == "test" else name: split for name, split in photos.splits.items()})
+
+
+def thinned(photos: PhotoFolder, fraction: float, seed: int = 0) -> PhotoFolder:
+    """The same with that ``fraction`` of each class's training photos; what a smaller one keeps, a larger one has too.
+
+    Groups come whole (one of several classes counts as its commonest), and of each class at least one. Validation and
+    test stay as they are, as does the dataset's digest.
+    """
+    if fraction == 1:
+        return photos
+    groups = defaultdict(list)
+    for photo in photos.splits["train"]:
+        groups[photo.group or photo.name].append(photo)
+    classes = defaultdict(list)
+    for name in sorted(groups, key=lambda name: _digest(name, seed)):
+        counts = Counter(photo.label for photo in groups[name])
+        classes[max(counts, key=lambda label: (counts[label], -label))].append(groups[name])
+    train, unused = [], []
+    for label in sorted(classes):
+        size, before = sum(map(len, classes[label])), 0
+        for group in classes[label]:
+            keeps = not before or before + len(group) / 2 <= fraction * size
+            (train if keeps else unused).extend(group)
+            before += len(group)
+    train.sort(key=lambda photo: (photo.label, photo.name))
+    splits = photos.splits | {"train": train}
+    _check_classes(splits, photos.classes)
+    arrangement = (photos.arrangement or {"split_seed": seed}) | {"train_fraction": fraction}
+    return replace(photos, splits=splits, arrangement=arrangement, unused=unused)
 
 
 def folds(photos: Sequence[Photo], most: int) -> list[list[int]]:
@@ -212,8 +244,8 @@ def _check_classes(splits: Splits, classes: list[str]) -> None:
     for name, split in splits.items():
         for label in sorted(set(range(len(classes))) - {photo.label for photo in split}):
             raise HymtlError(
-                f"data.folds, data.val_fraction and data.test_fraction leave no photo of class {classes[label]} in "
-                f"{name}. Give other numbers, or more photos{' and groups' if _has_groups(split) else ''}."
+                f"data.folds and data's fractions leave no photo of class {classes[label]} in {name}. "
+                f"Give other numbers, or more photos{' and groups' if _has_groups(split) else ''}."
             )
 
 

@@ -44,19 +44,21 @@ class Backbone(Record):
 
 
 class Split(Record):
-    """How cross-validation, ``data.val_fraction`` or ``data.test_fraction`` split the pictures anew."""
+    """How cross-validation or one of ``data``'s fractions split the pictures anew."""
 
     folds: int | None = None
     fold: int | None = None
     val_fraction: float | None = None
     test_fraction: float = 0.0
+    train_fraction: float = 1.0
     split_seed: int = 0
     group: str | None = None
 
     @property
     def pooled(self) -> "Split":
-        """The split of which this is one fold: runs of different ones score other photos."""
-        return Split(**self.model_dump(include=set(Split.model_fields)) | {"fold": None})
+        """The split of which this is one fold, trained on all: runs of different ones score other photos."""
+        alike = {"fold": None, "train_fraction": 1.0}
+        return Split(**self.model_dump(include=set(Split.model_fields)) | alike)
 
     @property
     def words(self) -> str:
@@ -66,6 +68,7 @@ class Split(Record):
             said = [f"{self.folds} folds" if self.fold is None else f"fold {self.fold} of {self.folds}"]
         elif self.val_fraction is not None:
             said = [f"{self.val_fraction:.0%} validation"]
+        said += [f"{self.train_fraction:.3g} of the training photos"] * (self.train_fraction < 1)
         said += [f"{self.test_fraction:.0%} test"] * bool(self.test_fraction)
         said += [f"split_seed {self.split_seed}"] * bool(self.split_seed)
         said += [f"groups {self.group}"] * bool(self.group)

@@ -80,6 +80,7 @@ RULES: dict[str, Rule] = {
     "data.folds": _or(NULL, _whole(2)),
     "data.fold": _or(NULL, _whole(0)),
     "data.val_fraction": _or(NULL, _number("a number above 0 and below 1", lambda v: 0 < v < 1)),
+    "data.train_fraction": _number("a number above 0, at most 1", lambda v: 0 < v <= 1),
     "data.test_fraction": _number("a number from 0 to below 1", lambda v: 0 <= v < 1),
     "data.split_seed": _whole(0),
     "data.group": _or(NULL, ("a regular expression", _is_expression)),

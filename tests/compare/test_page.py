@@ -144,6 +144,20 @@ def test_a_search_is_drawn_over_what_it_varied(browse, tmp_path):
     assert told["charts"][-1] == "Accuracy against optim.lr"
 
 
+def test_a_learning_curve_is_drawn_for_each_strategy(browse, tmp_path):
+    folder = tmp_path / "curve"
+    for strategy in ("qat", "frozen"):
+        for wrong, fraction in enumerate((1.0, 0.5, 0.25)):
+            given = {"fold": {"train_fraction": fraction}, "more": {"dataset": {"train": round(244 * fraction)}}}
+            runs.write(folder / f"{strategy}{fraction}", strategy, wrong=set(range(wrong)), **given)
+    comparison.compare([folder])
+    told = browse(folder, 1400)
+    assert told["problems"] == [] and told["broken"] == 0
+    assert told["charts"][0] == "Accuracy against training pictures"
+    assert "Accuracy against data.train_fraction" not in told["charts"]
+    assert told["paths"] == 2 + 6 * 2 * 2  # curves, then rows, train and val, loss and accuracy
+
+
 def test_runs_that_all_diverged_at_once_have_charts_without_curves(browse, tmp_path):
     record = json.loads((file := runs.write(tmp_path / "a") / "result.json").read_text())
     record["history"] |= {"train/loss": [float("nan")] * 3, "val/loss": [float("inf")] * 3}

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import torch
 
 from hymtl.data.batches import PictureBatches
 from hymtl.data.photos import Photo, PhotoFolder, read_folder
-from hymtl.data.splits import arrange
+from hymtl.data.splits import arrange, thinned
 from hymtl.errors import HymtlError
 from hymtl.preprocessing import Preprocessing
 from tests.conftest import prepare
@@ -244,6 +244,8 @@ def test_a_name_without_a_group_and_a_group_that_the_folder_split_are_refused():
         (["data.val_fraction=0"], "data.val_fraction=0: expected null or a number above 0"),
         (["data.val_fraction=0.5", "data.test_fraction=0.5"], "leave nothing to train on"),
         (["data.val_fraction=0.5", "data.folds=2", "data.fold=0"], "leave data.val_fraction out"),
+        (["data.train_fraction=0"], "data.train_fraction=0: expected a number above 0, at most 1"),
+        (["data.train_fraction=1.5"], "data.train_fraction=1.5: expected"),
         (["data.split_seed=-1"], "data.split_seed=-1: expected a whole number"),
         (["data.group='('"], "data.group=.: expected null or a regular expression"),
     ],
@@ -251,3 +253,34 @@ def test_a_name_without_a_group_and_a_group_that_the_folder_split_are_refused():
 def test_new_settings_out_of_range(config, pictures, overrides, message):
     with pytest.raises(HymtlError, match=message):
         prepare(config("data=folder", f"data.root={pictures}", *overrides))
+
+
+@pytest.mark.parametrize("split", [{}, {"folds": 5, "fold": 2}])
+def test_fewer_training_photos_are_some_of_more_and_the_rest_stays(split):
+    photos = arrange(folder(), **split)
+    parts = [thinned(photos, fraction) for fraction in (0.1, 0.25, 0.5, 1)]
+    for fewer, more in pairwise(parts):
+        assert names(fewer, "train") < names(more, "train")
+    for fraction, part in zip((0.1, 0.25, 0.5), parts, strict=False):
+        assert part.splits["val"] == photos.splits["val"]
+        left_out = {photo.name for photo in part.unused}  # which the dataset's digest goes on counting
+        assert left_out == names(photos, "train") - names(part, "train")
+        for some, every in zip(counts(part)["train"], counts(photos)["train"], strict=True):
+            assert abs(some - fraction * every) <= 0.5
+    assert parts[-1] is photos
+
+
+def test_of_each_class_at_least_one_photo_trains_and_split_seed_chooses_others():
+    assert counts(thinned(folder(), 0.001))["train"] == (1, 1)
+    photos = arrange(folder(), train_fraction=0.5, split_seed=3)  # refused without a fraction, as it would do nothing
+    assert names(thinned(photos, 0.5, 3), "train") != names(thinned(photos, 0.5), "train")
+
+
+def test_groups_are_left_out_whole():
+    photos = arrange(unsplit((60, 60), groups=3), group=r"g(\d+)_")
+    parts = [thinned(photos, fraction) for fraction in (0.2, 0.5, 0.8, 1)]
+    assert len({len(part.splits["train"]) for part in parts}) == 4
+    for fewer, more in pairwise(parts):
+        assert names(fewer, "train") < names(more, "train")
+        left, kept = ({photo.group for photo in some} for some in (fewer.unused, fewer.splits["train"]))
+        assert not left & kept
