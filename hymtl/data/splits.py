@@ -103,7 +103,8 @@ def thinned(photos: PhotoFolder, fraction: float, seed: int = 0) -> PhotoFolder:
     for name in sorted(groups, key=lambda name: _digest(name, seed)):
         counts = Counter(photo.label for photo in groups[name])
         classes[max(counts, key=lambda label: (counts[label], -label))].append(groups[name])
-    train, unused = [], []
+    train: list[Photo] = []
+    unused: list[Photo] = []
     for label in sorted(classes):
         size, before = sum(map(len, classes[label])), 0
         for group in classes[label]:
