@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from hymtl import checkpoints, fingerprint, folder, loggers, processes, recording, settings, strategies
+from hymtl import checkpoints, fingerprint, folder, loggers, processes, recording, rehearsal, settings
 from hymtl.backbones import pretrained
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.callbacks.best_checkpoint import BestCheckpoint, mode
@@ -41,15 +41,13 @@ from hymtl.features.store import FeatureStore
 from hymtl.files import WriteError, home
 from hymtl.module import TransferModule
 from hymtl.records import result
-from hymtl.runtime import keep_big_blocks
+from hymtl.rehearsal import SPLIT
+from hymtl.runtime import keep_big_blocks, not_collecting
 from hymtl.strategy import Strategy
 
-# The settings of data that say who trains, validates and tests.
-SPLIT = ("folds", "fold", "val_fraction", "test_fraction", "train_fraction", "split_seed", "group")
 # Settings of data that are no business of the loaders.
 NOT_LOADED = ("source", "root", "features_gb", "on_bad", "leaks", "resize", "resize_at_224", "mixing", *SPLIT)
 
-CPU_PRECISIONS = ("32-true", "bf16-mixed")  # of strategies that train where int8 runs; others change nothing or fail
 # What a system that refuses to write says: a full disk or quota, a limit, a folder that is read-only or another's.
 REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
@@ -108,24 +106,23 @@ def run(cfg: DictConfig) -> result.Result | None:
 def prepare(cfg: DictConfig) -> Experiment:
     """Everything found, built and announced; nothing trained yet."""
     settings.check(cfg)
-    settings.check_optimizer(cfg)
+    strategy = rehearsal.checked(cfg)
     keep_big_blocks()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    strategy = strategies.create(**cfg.strategy)
-    _check_accelerator(cfg, strategy)
     photos, weights = find(cfg)
     folds = _held_out(cfg)
     photos = folds.arranged(photos) if folds else photos
     _announce(photos, weights)
-    strategy.check(weights)
+    if cfg.backbone.name == "auto":  # others were checked with it before
+        strategy.check(weights)
     return build(cfg, strategy, photos, weights, folds)
 
 
 def find(cfg: DictConfig) -> tuple[PhotoFolder, Pretrained]:
     """The pictures, split, and the weights to start from."""
-    photos = find_photos(cfg)
-    model = cfg.backbone.get("model")  # of a family that has too many to list
-    return photos, pretrained.find("/".join(filter(None, (cfg.backbone.name, model))), cfg.backbone.weights)
+    with not_collecting():  # of many pictures, all of which stay
+        photos = find_photos(cfg)
+    return photos, pretrained.find(rehearsal.backbone(cfg), cfg.backbone.weights)
 
 
 def find_photos(cfg: DictConfig) -> PhotoFolder:
@@ -208,27 +205,6 @@ def _probe(built: Experiment, features_gb: float) -> result.Probe | None:
     store = FeatureStore(home() / "features", features_gb * 1e9)
     device = built.trainer.strategy.root_device
     return probe.of_start(start, pictures, device, store, module.loss_weights)
-
-
-def _check_accelerator(cfg: DictConfig, strategy: Strategy) -> None:
-    accelerator = cfg.trainer.get("accelerator", "auto")
-    if strategy.cpu_only and accelerator not in ("auto", "cpu"):
-        raise HymtlError(
-            f"trainer.accelerator={accelerator}: int8 networks run on the CPU only, and strategy="
-            f"{strategy.name} trains on one. Use trainer.accelerator=cpu, or strategy=qat, which trains on a GPU."
-        )
-    precision = str(cfg.trainer.get("precision", "32-true"))
-    if strategy.cpu_only and precision not in CPU_PRECISIONS:
-        raise HymtlError(
-            f"trainer.precision={precision}: strategy={strategy.name} trains on the CPU, beside an int8 network, and "
-            f"knows {' and '.join(CPU_PRECISIONS)} alone. Leave trainer.precision out."
-        )
-    settings.check_accelerator(cfg)
-    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():
-        raise HymtlError(
-            f"trainer.accelerator={accelerator}: torch {torch.__version__} finds no GPU that it can use. "
-            "Use trainer.accelerator=cpu, or auto."
-        )
 
 
 def _announce(photos: PhotoFolder, weights: Pretrained) -> None:

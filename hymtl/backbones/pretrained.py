@@ -16,6 +16,7 @@ from hymtl.files import tensors
 from hymtl.files.download import DownloadError
 
 IMAGENET = "imagenet"
+AUTO = ("resnet18", "efficientnet_lite0")  # what "auto" is: the second where the first's weights cannot be found
 WEIGHTS_LIMIT = 8 * 2**30  # bytes; the largest published ones take 5 GB
 
 
@@ -59,14 +60,14 @@ class Pretrained:
 def find(name: str, weights: str | None) -> Pretrained:
     """The backbone and weights of ``backbone.name`` and ``backbone.weights``, on disk when this returns.
 
-    ``name="auto"`` is resnet18, or, where its ImageNet weights can be neither found nor downloaded,
-    efficientnet_lite0, whose weights are a Python package. ``weights`` is ``"imagenet"``, None (random) or
+    ``name="auto"`` is the first of :data:`AUTO`, or, where its ImageNet weights can be neither found nor downloaded,
+    the second, whose weights are a Python package. ``weights`` is ``"imagenet"``, None (random) or
     the path of a state dict. A named backbone is strict: there is no falling back.
 
     Raises:
         HymtlError: if the name is unknown, or the weights could not be found or belong to another network.
     """
-    backbone = get("resnet18" if name == "auto" else name)
+    backbone = get(AUTO[0] if name == "auto" else name)
     if weights is None:
         return Pretrained(backbone, "random", None)
     if weights != IMAGENET:
@@ -76,7 +77,7 @@ def find(name: str, weights: str | None) -> Pretrained:
     except HymtlError as error:
         if name != "auto":
             raise
-        stand_in = get("efficientnet_lite0")
+        stand_in = get(AUTO[1])
         fallback = f"backbone=auto fell back to {stand_in.name}: {error}"
         return Pretrained(stand_in, IMAGENET, _imagenet_file(stand_in), fallback)
 

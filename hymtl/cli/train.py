@@ -26,10 +26,11 @@ def train(words: list[str], conf: Path) -> None:
     import hydra  # here, so that the other sub-commands do not wait for it
 
     from hymtl import resuming
-    from hymtl.sweep import preflight
+    from hymtl.sweep import plugins, preflight
 
     sys.argv[1:] = preflight.refuse_or_announce(resuming.prepared_or_exit(words, conf), conf)
-    hydra.main(version_base="1.3", config_path=str(conf.absolute()), config_name="config")(experiment)()
+    with plugins.in_words():
+        hydra.main(version_base="1.3", config_path=str(conf.absolute()), config_name="config")(experiment)()
 
 
 def experiment(cfg: "DictConfig") -> float | None:

@@ -14,6 +14,7 @@ from hymtl.data.dataset import EpochSampler, PhotoDataset, SameEpochSampler, mix
 from hymtl.data.distortions import Distortion
 from hymtl.data.loader import ThreadedLoader
 from hymtl.data.photos import PhotoFolder
+from hymtl.data.room import Room
 from hymtl.data.transforms import Augmentation
 from hymtl.errors import HymtlError
 from hymtl.preprocessing import Preprocessing
@@ -41,9 +42,9 @@ class PictureBatches:
     ``batch_size`` is per device. :mod:`hymtl.data.transforms` explains ``augmentation``, ``distortion`` and ``resize``.
     With ``balance`` training draws each class as often as any other, see :mod:`hymtl.data.balance`.
     ``workers`` is a number of processes or ``"auto"``; without any, threads prepare the batches. ``views`` is the
-    number of augmented views of a photo that epochs cycle through, None for a new one each epoch. Pictures, as far as
-    they can be prepared once, are kept in ``cache_gb`` gigabytes of memory; those that find no room there are decoded
-    each time.
+    number of augmented views of a photo that epochs cycle through, None for a new one each epoch. What of a
+    picture can be prepared once is kept in ``cache_gb`` gigabytes of memory as it first comes; where there is no
+    room, it is decoded each time.
     """
 
     def __init__(
@@ -72,15 +73,13 @@ class PictureBatches:
         self.overfit = False  # the same batches, in the same order, each epoch
         self._transforms = {"train": training, "val": evaluation, "test": evaluation}
         self.workers = _auto_workers() if workers == "auto" else int(workers)
-        self._budget = cache_gb * 1e9  # bytes of memory left for pictures
+        self._room = Room(cache_gb * 1e9)
         self._datasets: dict[str, PhotoDataset] = {}
 
     def loader(self, split: str, *, shuffle: bool = False, batch_size: int | None = None) -> DataLoader:
-        """Batches of (pictures, labels) of a split; it prepares and keeps what finds room in memory."""
-        dataset = self.dataset(split)
-        self._budget -= dataset.keep(self._budget, available_cores())
+        """Batches of (pictures, labels) of a split."""
         return ThreadedLoader(
-            dataset,
+            self.dataset(split),
             batch_size=batch_size or self.loaded(split),
             sampler=self.sampler(split, shuffle=shuffle),
             collate_fn=self._collate,
@@ -122,7 +121,8 @@ class PictureBatches:
     def dataset(self, split: str) -> PhotoDataset:
         """The pictures of a split as the network sees them, but uint8."""
         if split not in self._datasets:
-            self._datasets[split] = PhotoDataset(self.photos.splits[split], self._transforms[split], self.seed)
+            photos = self.photos.splits[split]
+            self._datasets[split] = PhotoDataset(photos, self._transforms[split], self.seed, self._room)
         return self._datasets[split]
 
     def first_batch(self, split: str) -> tuple[Tensor, Tensor]:

@@ -1,73 +1,68 @@
 """What is wrong with pictures, found out before anything slow begins: each file is decoded once, and not again.
 
-What was found is kept in the home's folder ``checked``, by file, size and time stamp; a later start reads what changed.
+What was found is kept, see :mod:`hymtl.data.findings`; a later start reads what changed.
 """
 
 import hashlib
 import logging
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import pydantic
 from tqdm import tqdm
 
-from hymtl.data import duplicates, reading
+from hymtl.data import duplicates, findings, reading
 from hymtl.data.duplicates import Cluster
+from hymtl.data.findings import Finding, Findings
 from hymtl.data.photos import SPLITS, Photo, PhotoFolder
 from hymtl.errors import HymtlError
-from hymtl.files import WriteError, home, write_whole
-from hymtl.records import Record, plain
 from hymtl.runtime import available_cores, threads
 
-VERSION = 1  # raise it whenever the same file would be judged otherwise
-LIMIT = 2**30  # bytes of what is kept; a million pictures take a third of it
 TINY = 8  # pixels of the shorter side
+EACH = 20_000  # files after which what was found is kept: a start that is cut short loses no more
 _ENOUGH = 65_536  # pixels to compare pictures by; of a JPEG no more are made than that takes
 
 log = logging.getLogger(__name__)
 
 
-class Finding(Record):
-    """What one file is. ``changed`` is its time stamp in nanoseconds; ``error`` says why it is no use, if so.
-
-    ``kind`` is Pillow's name of what it holds; ``looks`` are the hashes of :func:`hymtl.data.duplicates.looks`.
-    """
-
-    size: int
-    changed: int
-    error: str | None = None
-    kind: str | None = None
-    sha256: str = ""
-    looks: tuple[str, str] | None = None
-
-
-_KEPT = pydantic.TypeAdapter(dict[str, Finding])
-Findings = Mapping[str, Finding]
-
-
 def examine(photos: PhotoFolder, *, progress: bool = True) -> Findings:
     """What each picture file is, by name; pictures that are no files (Fashion-MNIST's) are left out."""
-    listed = {photo.name: photo for split in photos.splits.values() for photo in split if isinstance(photo, Photo)}
-    place = f"{VERSION} {photos.name} {photos.root.resolve()}"
-    store = home() / "checked" / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json"
-    kept = _read(store)
+    listed = {photo.name: photo.file for split in photos.splits.values() for photo in split if isinstance(photo, Photo)}
+    store = findings.place(photos.name, photos.root)
+    kept = findings.read(store)
     found, changed = {}, []
-    for name, photo in listed.items():
+    for name, file in listed.items():
         known = kept.get(name)
-        if known and known.error is None and _stamp(photo.file) == (known.size, known.changed):
+        if known and findings.stamp(file) == known[:2]:
             found[name] = known
-        else:  # those that were no use are looked at again: a plugin may be there by now
+        else:
             changed.append(name)
-    with threads(available_cores()) as pool:
-        files = [listed[name].file for name in changed]
-        outcomes = pool.map(_finding, files)
-        bar = tqdm(outcomes, "checking pictures", len(files), unit="", leave=False, disable=None if progress else True)
-        found |= dict(zip(changed, bar, strict=True))
-    if changed or len(kept) != len(found):
-        _write(store, found)
+    bar = tqdm(None, "checking pictures", len(changed), unit="", leave=False, disable=None if progress else True)
+    with bar, threads(available_cores()) as pool:
+        for start in range(0, len(changed), EACH):
+            some = changed[start : start + EACH]
+            for name, finding in zip(some, pool.map(_finding, [listed[name] for name in some]), strict=True):
+                found[name] = finding
+                bar.update()
+            if start + EACH < len(changed):
+                findings.write(store, kept | found)
+    if changed or len(kept) != len(found) or any(finding.group == duplicates.UNKNOWN for finding in kept.values()):
+        found = _compared(found, kept, progress)
+        findings.write(store, found)
     return found
+
+
+def _compared(found: Findings, kept: Findings, progress: bool) -> dict[str, Finding]:
+    """The same, with the numbers of those that look alike."""
+    sound = [finding for finding in found.values() if not finding.error]
+    counts = Counter(finding.sha256 for finding in sound)
+    hashes = {finding.sha256: finding.looks for finding in sound if finding.looks}
+    groups = {finding.sha256: finding.group for finding in kept.values()}
+    groups = duplicates.numbered(counts, hashes, groups, progress=progress)
+    return {
+        name: Finding(*finding[:-1], groups.get(finding.sha256, duplicates.ALONE)) for name, finding in found.items()
+    }
 
 
 def bad(findings: Findings) -> dict[str, str]:
@@ -76,12 +71,13 @@ def bad(findings: Findings) -> dict[str, str]:
 
 
 def without_bad(photos: PhotoFolder, findings: Findings, on_bad: str) -> PhotoFolder:
-    """The pictures that are of use.
+    """The pictures that are of use, whose digests are known from now on.
 
     Raises:
         HymtlError: naming all that are not, if there are any and ``on_bad`` is ``"error"``.
     """
     faults = bad(findings)
+    photos = replace(photos, splits={name: list(_known(split, findings)) for name, split in photos.splits.items()})
     if not faults:
         return photos
     lines = "\n".join(f"  {reason}" for reason in faults.values())
@@ -96,12 +92,25 @@ def without_bad(photos: PhotoFolder, findings: Findings, on_bad: str) -> PhotoFo
     return replace(photos, splits=splits, checked=(photos.checked or {}) | {"skipped": list(faults)})
 
 
+def _known(split: list[Photo], findings: Findings) -> Iterator[Photo]:
+    for photo in split:
+        finding = findings.get(photo.name)
+        yield replace(photo, sha256=finding.sha256) if finding else photo
+
+
 def twice(photos: PhotoFolder, findings: Findings) -> list[Cluster]:
     """Pictures of these that are there more than once."""
-    used = {photo.name for split in photos.splits.values() for photo in split}
-    sound = {name: found for name, found in findings.items() if name in used and not found.error}
-    contents = {name: found.sha256 for name, found in sound.items()}
-    return duplicates.clusters(contents, {name: found.looks for name, found in sound.items() if found.looks})
+    together = defaultdict(list)
+    for photo in (photo for split in photos.splits.values() for photo in split):
+        finding = findings.get(photo.name)
+        if finding and not finding.error and finding.group != duplicates.ALONE:
+            together[finding.group].append(photo.name)
+    clusters = [
+        Cluster(tuple(sorted(names)), len({findings[name].sha256 for name in names}) == 1)
+        for names in together.values()
+        if len(names) > 1
+    ]
+    return sorted(clusters, key=lambda cluster: cluster.names)
 
 
 def leaking(photos: PhotoFolder, found: list[Cluster]) -> list[Cluster]:
@@ -171,7 +180,7 @@ def _check_classes(photos: PhotoFolder, splits: dict[str, list[Photo]], setting:
 
 def _finding(file: Path) -> Finding:
     """What a file is: read, decoded and, for comparing, hashed."""
-    size, changed = _stamp(file)
+    size, changed = findings.stamp(file)
     try:
         looks = reading.read(file, duplicates.looks, enough=_ENOUGH)
         kind, width, height = reading.header(file) or (None, 0, 0)
@@ -179,30 +188,6 @@ def _finding(file: Path) -> Finding:
             raise HymtlError(f"{file} is {width} x {height} pixels, too few to tell anything by. Remove it.")
         with file.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        return Finding(size=size, changed=changed, kind=kind, sha256=sha256, looks=looks)
+        return Finding(size, changed, None, kind, sha256, looks)
     except (HymtlError, OSError) as error:
-        return Finding(size=size, changed=changed, error=str(error))
-
-
-def _stamp(file: Path) -> tuple[int, int]:
-    try:
-        status = file.stat()
-    except OSError:  # the reader will say so
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
-
-
-def _read(store: Path) -> dict[str, Finding]:
-    """What was kept; nothing of a file that is not what :func:`_write` wrote."""
-    try:
-        return _KEPT.validate_json(plain.read_bytes(store, LIMIT))
-    except (HymtlError, pydantic.ValidationError):
-        return {}
-
-
-def _write(store: Path, found: Findings) -> None:
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(store, _KEPT.dump_json(dict(found), exclude_unset=True).decode())
-    except (OSError, WriteError) as error:
-        log.warning("what was found out about the pictures cannot be kept in %s: %s", store, error)
+        return Finding(size, changed, str(error))

@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 
-from hymtl import runtime
 from hymtl.data.photos import Photo
+from hymtl.data.room import Room, Shelf
 from hymtl.data.transforms import Transform
-
-CHUNK = 64  # photos decoded before looking again at how much memory is left; fewer where they are large
 
 
 class Key(NamedTuple):
@@ -50,49 +48,34 @@ class PhotoDataset(Dataset):
 
     What is drawn at random for an item depends on the seed, the view, the picture's own sha256 and ``time`` alone. So
     neither the number of workers or threads nor resuming changes a run, and a picture looks the same whatever else is
-    in its split: folds, and a folder that grows, share what was computed of it.
+    in its split: folds, and a folder that grows, share what was computed of it. A picture, as far as it can be prepared
+    once, is kept in ``room`` when it first comes, so that training begins before all are decoded.
     """
 
-    def __init__(self, photos: list[Photo], transform: Transform, seed: int) -> None:
+    def __init__(self, photos: list[Photo], transform: Transform, seed: int, room: Room | None = None) -> None:
         self.photos, self.transform, self.seed = photos, transform, seed
-        self._kept: list[Tensor] = []  # of the first photos, as many as :meth:`keep` found room for
-
-    def keep(self, budget: float, threads: int) -> int:
-        """Decode and prepare the photos, as many as go into ``budget`` bytes of memory; returns the bytes taken."""
-        taken = 0
-        with runtime.threads(threads) as pool:
-            while taken < budget and len(self._kept) < len(self.photos):
-                start = len(self._kept)
-                likely = (budget - taken) * start // max(taken, 1)  # as many go in if they are like those before
-                stop = min(start + min(max(likely, threads), CHUNK), len(self.photos))
-                prepared = list(pool.map(self._prepare, range(start, int(stop))))
-                taken += sum(picture.numel() for picture in prepared)
-                if taken <= budget:
-                    self._kept += prepared
-        return taken
+        self._shelf = Shelf(room, len(photos))
 
     @property
     def decodes(self) -> bool:
-        """Whether some pictures found no room and are decoded each time."""
-        return len(self._kept) < len(self.photos)
+        """Whether some pictures were not seen yet, or found no room and are decoded each time."""
+        return not self._shelf.whole
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def __getitem__(self, key: tuple[int, ...]) -> tuple[Tensor, int]:
         view, index, time = Key(*key)
-        picture = self._kept[index] if index < len(self._kept) else self._prepare(index)
+        picture = self._shelf.get(index)
+        if picture is None:
+            picture = self.photos[index].decode(self.transform.once)
+            self._shelf.put(index, picture)
         if self.transform.augment is not None:
             generator = torch.Generator().manual_seed(
                 mix(self.seed, view, int(self.photos[index].digest[:16], 16), time)
             )
             picture = self.transform.augment(picture, generator)
         return picture, self.photos[index].label
-
-    def _prepare(self, index: int) -> Tensor:
-        picture = self.photos[index].decode(self.transform.once)
-        whole = picture.untyped_storage().nbytes() == picture.numel()
-        return picture if whole else picture.clone()  # a crop would keep all it was cut from
 
 
 class EpochSampler(Sampler):

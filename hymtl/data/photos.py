@@ -1,7 +1,8 @@
 """Pictures in folders: ``CLASS/*``, or ``train/CLASS/*``, ``val/CLASS/*`` and, where there is one, ``test/CLASS/*``."""
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,17 +26,21 @@ MISNAMED = {
 class Photo:
     """One picture file: ``name`` is its path below the dataset's folder, ``label`` the index of its class.
 
-    Photos of one ``group`` (a plant, a patient, a video) never stand on two sides of a split.
+    Photos of one ``group`` (a plant, a patient, a video) never stand on two sides of a split. ``sha256`` is of the
+    file's bytes, in hex, where it is known already.
     """
 
     file: Path
     name: str
     label: int
     group: str | None = None
+    sha256: str | None = field(default=None, compare=False)
 
     @cached_property
     def digest(self) -> str:
         """sha256, in hex, of the file's bytes."""
+        if self.sha256:
+            return self.sha256
         with self.file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -107,19 +112,12 @@ def read_folder(root: Path, name: str = "folder", suffixes: tuple[str, ...] = re
     given = [split for split in SPLITS if (root / split).is_dir()]
     _check_split_names(root, given)
     classes = _classes(root / given[0] if given else root)
-    files = {split: _pictures(root / split if given else root, classes, suffixes) for split in given or [UNSPLIT]}
-    splits = {
-        split: [Photo(file, file.relative_to(root).as_posix(), label) for file, label in found]
-        for split, found in files.items()
-    }
-    taken = {file for found in files.values() for file, _ in found}
-    left_out = sorted(
-        file.relative_to(root).as_posix()
-        for split in given or ["."]
-        for file in (root / split).rglob("*")
-        if file not in taken and not file.name.startswith(".") and file.is_file()
-    )
-    return PhotoFolder(name, root, classes, splits, left_out=left_out)
+    splits, left_out = {}, []
+    for split in given or [UNSPLIT]:
+        folder = root / split if given else root
+        splits[split], others = _photos(root, folder, classes, suffixes)
+        left_out += others
+    return PhotoFolder(name, root, classes, splits, left_out=sorted(left_out))
 
 
 def _check_split_names(root: Path, given: list[str]) -> None:
@@ -144,24 +142,48 @@ def _classes(folder: Path) -> list[str]:
     return classes
 
 
-def _pictures(folder: Path, classes: list[str], suffixes: tuple[str, ...]) -> list[tuple[Path, int]]:
-    """The pictures of each class of a split, and its number."""
+def _photos(root: Path, folder: Path, classes: list[str], suffixes: tuple[str, ...]) -> tuple[list[Photo], list[str]]:
+    """The pictures of a split, class after class, and the names of its other files."""
     if _classes(folder) != classes:
         differing = sorted(set(_classes(folder)) ^ set(classes))
         raise HymtlError(
             f"The classes of {folder} and {folder.parent / SPLITS[0]} differ ({', '.join(differing)} in one only). "
             "Give both the same class folders."
         )
-    pictures = []
-    for label, name in enumerate(classes):
-        files = sorted(file for file in (folder / name).rglob("*") if is_picture(file, suffixes))
-        if not files:
+    below = "" if folder == root else f"{folder.name}/"
+    photos, others = [], [f"{below}{entry.name}" for entry in _entries(folder) if entry.is_file()]
+    for label, kind in enumerate(classes):
+        names = sorted(files_below(folder / kind, f"{below}{kind}/"), key=lambda name: name.split("/"))
+        found = [name for name in names if name.lower().endswith(suffixes)]
+        if not found:
             raise HymtlError(
-                f"{folder / name} holds no pictures ({', '.join(suffixes)}). "
+                f"{folder / kind} holds no pictures ({', '.join(suffixes)}). "
                 "Put some there or remove the folder from every split."
             )
-        pictures += [(file, label) for file in files]
-    return pictures
+        photos += [Photo(root / name, name, label) for name in found]
+        others += sorted(set(names) - set(found))
+    return photos, others
+
+
+def files_below(folder: Path | str, prefix: str = "") -> Iterator[str]:
+    """Names of all files in a folder and in those inside, after ``prefix``.
+
+    Hidden ones (`._photo.jpg` of macOS) are left out, and links to folders are not followed. A folder is read once and
+    no file looked at, as far as the system tells files and folders apart by itself.
+    """
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from files_below(entry.path, f"{prefix}{entry.name}/")
+        elif entry.is_file():
+            yield f"{prefix}{entry.name}"
+
+
+def _entries(folder: Path | str) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise HymtlError(f"{folder} cannot be read: {error.strerror}. Change its permissions, or remove it.") from error
 
 
 def is_picture(file: Path, suffixes: tuple[str, ...] = reading.SUFFIXES) -> bool:

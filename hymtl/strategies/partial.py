@@ -6,6 +6,7 @@ from torch import nn
 
 from hymtl.backbones import cut
 from hymtl.backbones.backbone import Backbone
+from hymtl.backbones.pretrained import Pretrained
 from hymtl.errors import HymtlError, check_views
 from hymtl.network import Classifier
 from hymtl.strategy import Strategy, as_fixed, freeze
@@ -31,13 +32,12 @@ class Partial(Strategy):
     def __post_init__(self) -> None:
         check_views(self.views)
 
+    def check(self, pretrained: Pretrained) -> None:
+        self._check_stages(pretrained.backbone)
+
     def build(self, backbone: Backbone, classes: int) -> Classifier:
+        self._check_stages(backbone)
         count = len(backbone.stages)
-        if not 1 <= self.stages <= count:
-            raise HymtlError(
-                f"strategy.stages={self.stages}: {backbone.name} has {count} stages, so choose 1 to {count} "
-                "(none is strategy=frozen)."
-            )
         self._picture = backbone.preprocessing.picture
         body = backbone.build()
         early, late = backbone.stages[: count - self.stages], backbone.stages[count - self.stages :]
@@ -49,6 +49,14 @@ class Partial(Strategy):
         head = nn.Linear(backbone.features, classes)
         in_eval = [f"backbone.{name}" for name in frozen]
         return Classifier(body, head, in_eval=in_eval, border=late[0][0] if frozen else None)
+
+    def _check_stages(self, backbone: Backbone) -> None:
+        count = len(backbone.stages)
+        if not 1 <= self.stages <= count:
+            raise HymtlError(
+                f"strategy.stages={self.stages}: {backbone.name} has {count} stages, so choose 1 to {count} "
+                "(none is strategy=frozen)."
+            )
 
     def fixed_backbone(self, network: Classifier) -> nn.Module | None:
         if network.border is None:

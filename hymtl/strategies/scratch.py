@@ -20,7 +20,7 @@ class Scratch(Finetune):
     batch_norm: BatchNorm = "train"
 
     def check(self, pretrained: Pretrained) -> None:
-        if pretrained.file is not None:
+        if pretrained.weights != "random":
             raise HymtlError(
                 f"strategy=scratch starts from random weights, and backbone.weights={pretrained.weights}. "
                 "Leave backbone.weights out, or use strategy=finetune."

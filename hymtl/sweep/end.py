@@ -1,7 +1,6 @@
 """The end of a sweep: one comparison of all its jobs, and an exit code that tells whether any failed."""
 
 import atexit
-import importlib
 import os
 import shlex
 import sys
@@ -14,9 +13,7 @@ from hymtl import records, signals
 from hymtl.errors import printable
 from hymtl.records import failure, job, result
 from hymtl.runtime import train_command
-
-# What brings the plugins, by a part of their names.
-EXTRAS = {"optuna": "search", "joblib": "joblib", "submitit": "slurm", "ray": "ray"}
+from hymtl.sweep import plugins
 
 
 class CompareAtTheEnd(Callback):
@@ -32,8 +29,8 @@ class CompareAtTheEnd(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Notes which failures are those of an earlier attempt."""
         signals.go_on_with(_command(config.hydra.sweep.dir))
-        _check_installed("hydra/sweeper", config.hydra.sweeper._target_)
-        _check_installed("hydra/launcher", config.hydra.launcher._target_)
+        plugins.check_installed("hydra/sweeper", config.hydra.sweeper._target_)
+        plugins.check_installed("hydra/launcher", config.hydra.launcher._target_)
         atexit.register(self._cut_short, Path(config.hydra.sweep.dir), os.getpid())
         self.earlier = _failures(Path(config.hydra.sweep.dir))
 
@@ -102,13 +99,3 @@ def _command(sweep: str) -> str:
     """What goes on with a sweep: the command that began it, in the same folder."""
     words = [word for word in sys.argv[1:] if not word.startswith("hydra.sweep.dir=")]
     return f"{train_command()} {shlex.join([*words, f'hydra.sweep.dir={sweep}'])}"
-
-
-def _check_installed(group: str, target: str) -> None:
-    """Say how to install what a search or a launcher needs, where Hydra would only call the plugin unknown."""
-    try:
-        importlib.import_module(target.rpartition(".")[0])
-    except ImportError as error:
-        extra = next((extra for part, extra in EXTRAS.items() if part in target), "all")
-        print(f'{group} needs {target} ({error}): pip install -e ".[{extra}]"', file=sys.stderr)
-        sys.exit(1)

@@ -65,11 +65,11 @@ def _result(cfg: DictConfig, folder: Path) -> Result | None:
         return made
     _claim(folder, settings)
     if epochs := _finished_epochs(last):
-        log.info("%s: resumed after %d of %d epochs", folder.name, epochs, cfg.epochs)
+        log.info("%s: resumed after %d of %d epochs on %s", folder.name, epochs, cfg.epochs, slots.where())
         cfg = cfg.copy()
         cfg.ckpt_path = str(last)
     else:
-        log.info("%s: started", folder.name)
+        log.info("%s: started on %s", folder.name, slots.where())
         _clear(folder)
     return experiment.run(cfg)
 

@@ -1,6 +1,7 @@
 """Before anything slow begins: every job's config composed and checked, then what the sweep will cost.
 
-Nothing here imports torch, so a wrong setting is refused within a second or two.
+A single run's settings are refused without torch, within a second; the jobs of a sweep are looked at closer, as far
+as nothing is downloaded for it, so that all that cannot run are named at once.
 """
 
 import itertools
@@ -8,7 +9,7 @@ import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hymtl.choose import jobs
 from hymtl.errors import HymtlError
-from hymtl.runtime import JOBS, train_command
+from hymtl.runtime import JOBS, quicker_imports, train_command
 from hymtl.settings.overrides import Overrides
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -162,15 +163,20 @@ def _all_checked(overrides: Overrides, jobs: Sequence[list[str]]) -> list[DictCo
     Raises:
         HymtlError: with every job that is wrong.
     """
-    configs: list[DictConfig] = []
-    wrong: dict[str, list[str]] = {}  # what is wrong, and the jobs it is wrong in
-    for job in jobs:
+    configs: dict[int, DictConfig] = {}
+    found: dict[int, str] = {}  # what is wrong with a job, by its number
+    for number, job in enumerate(jobs):
         try:
-            configs.append(overrides.check(job))
+            configs[number] = overrides.check(job)
         except HymtlError as error:
-            wrong.setdefault(str(error), []).append(" ".join(job))
+            found[number] = str(error)
+    if len(jobs) > 1:
+        found |= _rehearsed(configs)
+    wrong: dict[str, list[str]] = {}  # and the jobs it is wrong in
+    for number, reason in sorted(found.items()):
+        wrong.setdefault(reason, []).append(" ".join(jobs[number]))
     if not wrong:
-        return configs
+        return list(configs.values())
     if len(jobs) == 1:
         raise HymtlError(next(iter(wrong)))
     bad = sum(map(len, wrong.values()))
@@ -178,3 +184,12 @@ def _all_checked(overrides: Overrides, jobs: Sequence[list[str]]) -> list[DictCo
     for reason, where in wrong.items():
         lines += [*(f"  {job}" for job in where), f"      {reason}"]
     raise HymtlError("\n".join(lines))
+
+
+def _rehearsed(configs: Mapping[int, DictConfig]) -> dict[int, str]:
+    """What only torch and the files themselves tell, which the first job would need a moment later anyway."""
+    with quicker_imports():
+        from hymtl import rehearsal
+
+    faults = rehearsal.of_jobs(list(configs.values()))
+    return {number: fault for number, fault in zip(configs, faults, strict=True) if fault}

@@ -7,6 +7,8 @@ loses; counting jobs would give two of them one GPU as soon as one takes longer 
 
 import logging
 import os
+import socket
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +48,13 @@ def take(hydra: Any) -> Slot | None:
         _share_cores(_taken[folder])
         _one_gpu(_taken[folder])
     return _taken[folder]
+
+
+def where() -> str:
+    """The machine and the process that a job runs in, and under Ray its node."""
+    ray = sys.modules.get("ray")
+    node = f", Ray node {ray.get_runtime_context().get_node_id()}" if ray and ray.is_initialized() else ""
+    return f"{socket.gethostname()}, process {os.getpid()}{node}"
 
 
 def _side_by_side(launcher: DictConfig) -> int:

@@ -114,19 +114,55 @@ def test_the_real_photos_have_none_either(photos):
 
 def test_pictures_of_one_colour_are_not_taken_for_one_another():
     assert duplicates.looks(Image.new("RGB", (50, 50), "red")) is None
-    assert duplicates.clusters({"a": "1", "b": "2", "c": "2"}, {}) == [duplicates.Cluster(("b", "c"), True)]
+    assert duplicates.numbered({"once": 1, "twice": 2}, {}) == {"once": duplicates.ALONE, "twice": 2}
 
 
-def test_copies_in_a_row_are_one_cluster():
+@pytest.fixture(scope="module")
+def noise():
+    """The hashes of 600 pictures that have nothing in common."""
     rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 255, (64, 64), dtype=np.uint8)) for _ in range(600)]
+    return {f"{number:03d}": duplicates.looks(picture.resize((300, 200))) for number, picture in enumerate(pictures)}
 
-    def noise():
-        return Image.fromarray(rng.integers(0, 255, (64, 64), dtype=np.uint8)).resize((300, 200))
 
-    hashes = {f"{number:03d}": duplicates.looks(noise()) for number in range(600)}
-    hashes["copy"], hashes["mirror"] = hashes["500"], hashes["007"][::-1]
-    found = duplicates.clusters({name: name for name in hashes}, hashes)
-    assert {cluster.names for cluster in found} == {("500", "copy"), ("007", "mirror")}
+def turned(looks, *bits):
+    """A hash, upright and mirrored, with some of its bits turned."""
+    out = np.unpackbits(np.frombuffer(looks, np.uint8)).reshape(2, -1)
+    out[:, list(bits)] ^= 1
+    return np.packbits(out).tobytes()
+
+
+def together(numbers):
+    """Which contents have one number."""
+    groups = {}
+    for content, number in sorted(numbers.items()):
+        groups.setdefault(number, []).append(content)
+    groups.pop(duplicates.ALONE, None)
+    return sorted(groups.values())
+
+
+def test_copies_and_mirrored_ones_are_found_among_many(noise):
+    hashes = noise | {"copy": noise["500"], "mirror": noise["007"][32:] + noise["007"][:32]}
+    assert together(duplicates.numbered(dict.fromkeys(hashes, 1), hashes)) == [["007", "mirror"], ["500", "copy"]]
+
+
+def test_a_folder_that_changes_has_its_copies_found_as_a_new_one(noise):
+    """Three in a row, the outer ones alike through the middle one alone, which comes, goes and comes again."""
+    middle, right = turned(noise["000"], *range(220, 254)), turned(noise["000"], *range(186, 254))
+    without, whole = noise | {"right": right}, noise | {"right": right, "middle": middle}
+    known = {}
+    for hashes, found in ((without, []), (whole, [["000", "middle", "right"]])) * 2:
+        known = duplicates.numbered(dict.fromkeys(hashes, 1), hashes, known)
+        assert together(known) == found
+
+
+def test_what_was_compared_is_not_compared_again(noise, monkeypatch):
+    known = duplicates.numbered(dict.fromkeys(noise, 1), noise)
+    rows, alike = [], duplicates._alike
+    monkeypatch.setattr(duplicates, "_alike", lambda *given: rows.append(given[3] - given[2]) or alike(*given))
+    hashes = noise | {"copy": noise["003"]}
+    assert together(duplicates.numbered(dict.fromkeys(hashes, 1), hashes, known)) == [["003", "copy"]]
+    assert rows == [1]
 
 
 def leaky(copy):

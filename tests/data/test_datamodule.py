@@ -1,5 +1,6 @@
 """Batches, and the folders they come from."""
 
+import pickle
 import shutil
 import threading
 from types import SimpleNamespace
@@ -50,7 +51,7 @@ def test_every_photo_comes_once_an_epoch_in_another_order_each(pictures):
 
 def test_augmentation_hangs_on_seed_epoch_and_picture_alone(pictures):
     reference, labels = epoch(datamodule(pictures, seed=1).loader("train", shuffle=True))
-    for options in ({"workers": 2}, {"cache_gb": 0.0}):  # nor on workers, nor on where pictures are kept
+    for options in ({"workers": 2}, {"cache_gb": 0.0}, {"cache_gb": 1e6}):  # nor on workers, nor on where they are kept
         again, same_labels = epoch(datamodule(pictures, seed=1, **options).loader("train", shuffle=True))
         assert torch.equal(reference, again) and torch.equal(labels, same_labels)
     torch.rand(100)  # nor on what else was drawn
@@ -143,15 +144,37 @@ def test_views_come_around_again_in_another_order(pictures):
 def test_pictures_are_kept_as_far_as_memory_goes_and_prepared_once(pictures):
     module = datamodule(pictures, augmentation="random_crop", resize=224, cache_gb=0.005)  # of 7 MB
     decoded = count_decoding(module)
-    module.loader("val"), module.loader("train", shuffle=True)
     for number in range(2):
         epoch(module.loader("val"), number)
     assert decoded["val"] == 12  # they come first, and there is room for them
+    for number in range(2):
+        epoch(module.loader("train", shuffle=True), number)
+    assert 24 < decoded["train"] < 48
     plenty = datamodule(pictures, augmentation="random_crop", resize=224)
     decoded = count_decoding(plenty)
     for number in range(2):
         epoch(plenty.loader("train", shuffle=True), number)
     assert decoded == {"train": 24, "val": 0}
+
+
+def test_training_begins_before_all_pictures_are_decoded(pictures):
+    module = datamodule(pictures)
+    decoded = count_decoding(module)
+    loader = module.loader("train", shuffle=True)
+    assert decoded["train"] == 0
+    next(iter(loader))
+    assert decoded["train"] > 0
+
+
+def test_worker_processes_share_what_they_decoded(pictures):
+    module = datamodule(pictures, workers=2)
+    reference = epoch(datamodule(pictures, cache_gb=0).loader("train", shuffle=True), 1)[0]
+    loader = module.loader("train", shuffle=True)
+    epoch(loader, 0)
+    assert not module.dataset("train").decodes  # here, where nothing was decoded
+    assert torch.equal(epoch(loader, 1)[0], reference)
+    copy = pickle.loads(pickle.dumps(module.dataset("train")))  # as for a worker that is not forked
+    assert copy.decodes and torch.equal(copy[0, 3][0], module.dataset("train")[0, 3][0])
 
 
 def count_decoding(module):
@@ -219,7 +242,7 @@ def test_a_broken_picture_is_named(pictures, tmp_path):
     copy = shutil.copytree(pictures, tmp_path / "copy")
     (copy / "train" / "ants" / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(HymtlError, match="broken.jpg cannot be read as a picture"):
-        datamodule(copy).loader("train", shuffle=True)
+        epoch(datamodule(copy).loader("train", shuffle=True), 0)
 
 
 def test_grey_and_transparent_pictures_become_rgb(pictures, tmp_path):

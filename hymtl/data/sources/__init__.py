@@ -1,7 +1,8 @@
 """Data sources: from ``data=NAME`` to pictures on disk, and never silently to other ones.
 
 Each file of this folder is a source; its ``find(root)`` returns the pictures of ``data.root`` (None: not given), on
-disk by then, or raises a ``HymtlError`` that names the remedies.
+disk by then, or raises a ``HymtlError`` that names the remedies. ``LOCAL = True`` says that it only looks: it neither
+downloads nor writes anything.
 """
 
 import sys
@@ -24,3 +25,8 @@ def find_photos(source: str, root: str | None) -> PhotoFolder:
     """
     found = registry.load(sys.modules[__name__], "data.source", source)
     return found.find(Path(root).expanduser() if root else None)
+
+
+def is_local(source: str) -> bool:
+    """Whether finding a source's pictures takes nothing but looking, so that a sweep does it before it starts."""
+    return getattr(registry.load(sys.modules[__name__], "data.source", source), "LOCAL", False)

@@ -7,6 +7,7 @@ from pathlib import Path
 from hymtl.data.photos import MISNAMED, SPLITS, UNSPLIT, Photo, PhotoFolder
 from hymtl.errors import HymtlError, did_you_mean
 
+LOCAL = True
 NEEDED, OPTIONAL = ("path", "label"), ("split", "group")
 NAMED = 20  # missing files that an error names
 

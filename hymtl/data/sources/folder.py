@@ -5,6 +5,8 @@ from pathlib import Path
 from hymtl.data.photos import PhotoFolder, read_folder
 from hymtl.errors import HymtlError
 
+LOCAL = True
+
 
 def find(root: Path | None) -> PhotoFolder:
     """The folder as it is."""

@@ -1,0 +1,53 @@
+"""Several processes score each photo once, whatever the strategy and the number of photos. Slow."""
+
+import json
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+
+from hymtl.data import drawn
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+SWEEPS = {"finetune,frozen,quantized,qat": [], "gradual": ["strategy.head_epochs=1", "strategy.backbone_lr=0"]}
+STRATEGIES = ",".join(SWEEPS).split(",")
+# Nothing is learned, so that what is scored is the same network however many processes there are.
+STILL = [
+    "backbone=efficientnet_lite0", "backbone.weights=null", "epochs=2", "optim.lr=0", "data.batch_size=2",
+    "data.workers=0", "trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "~callbacks.pictures",
+    "trainer.limit_train_batches=2", "calibration=null",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def score(tmp_path_factory):
+    """Accuracy and loss of each epoch of each strategy, by processes and photos: a sweep of ``train.py``."""
+    folder = tmp_path_factory.mktemp("processes")
+
+    @cache
+    def run(photos, devices):
+        pictures = drawn.write(folder / f"pictures-{photos}", train=12, val=photos)
+        words = [*STILL, "data=folder", f"data.root={pictures}", f"trainer.devices={devices}"]
+        words += [f"hydra.sweep.dir={folder}/{photos}-{devices}"]
+        for strategies, own in SWEEPS.items():
+            command = [sys.executable, "train.py", "-m", f"strategy={strategies}", *words, *own]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+        found = [json.loads(file.read_text()) for file in folder.glob(f"{photos}-{devices}/*/result.json")]
+        return {run["strategy"]: run["history"] for run in found}
+
+    return run
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("devices", [2, 3])
+@pytest.mark.parametrize("photos", [10, 11])
+def test_each_photo_counts_once(score, strategy, devices, photos):
+    alone, together = score(photos, 1)[strategy], score(photos, devices)[strategy]
+    print(strategy, photos, devices, together["val/acc"], alone["val/acc"], together["val/loss"], alone["val/loss"])
+    assert all(round(accuracy * photos, 3).is_integer() for accuracy in together["val/acc"])
+    if strategy != "qat":  # whose ranges are those of the first process's photos
+        assert together["val/acc"] == pytest.approx(alone["val/acc"], abs=1e-6)
+        assert together["val/loss"] == pytest.approx(alone["val/loss"], abs=1e-4)
