@@ -152,6 +152,10 @@ def test_stopping_does_not_wait_for_all_pictures_to_be_checked(pictures, tmp_pat
         return None
 
     monkeypatch.setattr(reading, "read", slow)
-    with pytest.raises(KeyboardInterrupt):
-        check.examine(photos, progress=False)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            check.examine(photos, progress=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(began) < 12

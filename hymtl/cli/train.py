@@ -48,7 +48,8 @@ def experiment(cfg: "DictConfig") -> float | None:
     try:
         made = job.run(cfg) if HydraConfig.get().mode == RunMode.MULTIRUN else single.run(cfg)
     except HymtlError as error:
-        sys.exit(str(error))  # Hydra would add words of its own, and how to have a traceback
+        print(error, file=sys.stderr)  # Hydra would add words of its own, and how to have a traceback
+        sys.exit(1)
     if made is None:  # not the first of several processes, or a job of a sweep that failed
         return None
     print(result.summary(made, cfg.run_dir))

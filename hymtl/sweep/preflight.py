@@ -35,11 +35,13 @@ def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
     arguments = list(arguments)
     options, unknown = get_args_parser().parse_known_args(arguments)
     if unknown:
-        sys.exit(
+        print(
             f"{unknown[0]}: there is no such option. Settings have no dashes: seed=1. All: --help"
             if unknown[0].startswith("-")
-            else f"{unknown[0]}: options like -m stand before all settings: {train_command()} -m seed=0,1"
+            else f"{unknown[0]}: options like -m stand before all settings: {train_command()} -m seed=0,1",
+            file=sys.stderr,
         )
+        sys.exit(1)
     elsewhere = options.config_path or options.config_name or options.config_dir or options.experimental_rerun
     asked = options.help or options.hydra_help or options.info or options.shell_completion or options.cfg == "hydra"
     if elsewhere or asked or "LOCAL_RANK" in os.environ:
