@@ -47,7 +47,7 @@ def check(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(probe, b"0" * ROOM)
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # of several processes each looks
     except OSError as error:
         raise WriteError(folder, error) from error
 

@@ -22,6 +22,7 @@ def _the_small_network():
     backbones.every.cache_clear()
 
 
+@pytest.mark.slow  # half a minute; what it mutates is tested one by one elsewhere
 def test_a_little_stress_loses_nothing_and_trusts_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(small, "names", lambda: ["frozen", "qat"])
     monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
