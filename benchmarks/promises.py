@@ -22,7 +22,7 @@ from benchmarks import tables  # noqa: E402
 from benchmarks.given import facts  # noqa: E402
 from hymtl import logistic  # noqa: E402
 from hymtl.backbones import pretrained  # noqa: E402
-from hymtl.compare import bounds  # noqa: E402
+from hymtl.compare import bounds, choice  # noqa: E402
 from hymtl.compare.bounds import Paired  # noqa: E402
 from hymtl.data.batches import PictureBatches  # noqa: E402
 from hymtl.data.photos import Photo, PhotoFolder  # noqa: E402
@@ -70,7 +70,7 @@ def outcome(photos: PhotoFolder, known: list[tuple[str, dict[str, np.ndarray]]],
     right = {name: held_out(photos, values, seed) for name, values in known}
     cheapest, *others = right
     best = max(right, key=lambda name: right[name].mean())
-    chosen = cheapest if others and near(right[best], right[cheapest]) else best
+    chosen = cheapest if others and choice.near(difference(right[best], right[cheapest]), MARGIN) else best
     values = dict(known)[chosen]
     whole = arrange(photos, folds=FOLDS, test_fraction=TEST, split_seed=seed)
     test = whole.splits["test"]
@@ -105,11 +105,10 @@ def solved(train: list[Photo], values: dict[str, np.ndarray], classes: int):
     return judge
 
 
-def near(best: np.ndarray, other: np.ndarray) -> bool:
-    """Whether the rule of hymtl/compare/choice.py takes the cheaper one."""
+def difference(best: np.ndarray, other: np.ndarray) -> Paired:
+    """By how much the first is the more accurate, photo by photo."""
     gains, losses = (best & ~other).sum(), (other & ~best).sum()
-    pair = Paired(float(gains), float(losses), len(best), bounds.inflation(FOLDS))
-    return pair.difference <= MARGIN + pair.error
+    return Paired(float(gains), float(losses), len(best), bounds.inflation(FOLDS))
 
 
 def row(outcomes: list[dict]) -> list[str]:

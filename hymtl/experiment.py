@@ -65,6 +65,7 @@ class Experiment:
     datamodule: PhotoDataModule
     trainer: pl.Trainer
     history: History
+    folds: HeldOut | None = None  # which validate, where no photo is held out from training
 
 
 def run(cfg: DictConfig) -> result.Result | None:
@@ -170,7 +171,7 @@ def build(
         pretrained=weights,
     )
     history = History()
-    return Experiment(module, PhotoDataModule(pictures), _trainer(cfg, strategy, history, folds), history)
+    return Experiment(module, PhotoDataModule(pictures), _trainer(cfg, strategy, history, folds), history, folds)
 
 
 def fit(built: Experiment, ckpt_path: str | None = None) -> None:
@@ -192,7 +193,7 @@ def record(built: Experiment, cfg: DictConfig) -> result.Result | None:
         Path(cfg.run_dir),
         seed=cfg.seed,
         config_hash=fingerprint.digest(fingerprint.settings(cfg)),
-        probe=None if _held_out(cfg) else _probe(built, cfg.data.features_gb),
+        probe=None if built.folds else _probe(built, cfg.data.features_gb),
     )
 
 

@@ -10,6 +10,7 @@ from hymtl.errors import HymtlError
 from hymtl.records import choice
 
 SWEEPER = "hydra_plugins.hymtl_choose.Choose"
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job after another
 ROOT = Path("outputs", "choose")
 WINNER = "winner"
 _OWN = ("strategy", "data.fold", "choose.deadline", "choose.held_out")  # what the race itself sets

@@ -16,14 +16,12 @@ from hymtl import records
 from hymtl.choose import budget, jobs, timing, winner
 from hymtl.choose.budget import Budget
 from hymtl.compare import choice, grouping, runs
-from hymtl.compare.rows import Row
 from hymtl.compare.tables import Table
 from hymtl.errors import HymtlError
 from hymtl.records import choice as choice_record
 from hymtl.records import failure, result
 from hymtl.records.choice import Choice, Limits
 
-BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 Launch = Callable[[list[list[str]]], None]
 
 log = logging.getLogger(__name__)
@@ -49,6 +47,10 @@ class Race:
         """Folders of a strategy's finished folds."""
         every = (self.folder / jobs.folder(strategy, fold) for fold in range(self.folds))
         return [folder for folder in every if (folder / result.FILE).is_file()]
+
+    def whole(self, strategy: str) -> bool:
+        """Whether all of a strategy's folds are finished."""
+        return len(self.done(strategy)) == self.folds
 
     def table(self) -> Table | None:
         """All that is finished, in one table; None before anything is."""
@@ -83,12 +85,13 @@ def run(config: DictConfig, arguments: list[str], launch: Launch) -> None:
 def _tried(race: Race, strategy: str) -> str | None:
     """Cross-validate a strategy; why it was stopped, if it was."""
     for batch in _batches(race):
-        waiting = [fold for fold in batch if not _finished(race, strategy, fold)]
+        done = race.done(strategy)
+        waiting = [fold for fold in batch if race.folder / jobs.folder(strategy, fold) not in done]
         if not waiting:
             continue
         if reason := _stopped(race, strategy):
             return reason
-        until = _deadline(race, strategy, len(race.done(strategy)), len(waiting))
+        until = _deadline(race, strategy, len(done), len(waiting))
         if until is not None and until <= time.time():
             return _out_of_hours(race, strategy)
         words = [] if until is None else [f"choose.deadline={until:.0f}"]
@@ -102,14 +105,10 @@ def _tried(race: Race, strategy: str) -> str | None:
     return None
 
 
-def _finished(race: Race, strategy: str, fold: int) -> bool:
-    return (race.folder / jobs.folder(strategy, fold) / result.FILE).is_file()
-
-
 def _batches(race: Race) -> Iterator[list[int]]:
     """Folds one by one where jobs run one after another, else together."""
     folds = list(range(race.folds))
-    if race.cfg.hydra.launcher._target_ == BASIC_LAUNCHER:
+    if race.cfg.hydra.launcher._target_ == jobs.BASIC_LAUNCHER:
         yield from ([fold] for fold in folds)
     else:
         yield folds
@@ -125,17 +124,15 @@ def _stopped(race: Race, strategy: str) -> str | None:
     table = race.table()
     assert table
     row = next(row for row in table.rows if choice.strategy(row) == strategy)
-    whole = [other for other in table.rows if _whole(race, other) and not choice.obstacle(other, race.limits)]
+    whole = [
+        other for other in table.rows if race.whole(choice.strategy(other)) and not choice.obstacle(other, race.limits)
+    ]
     if reason := choice.beyond(row, race.limits):
         return reason
     rival = max(whole, key=choice.corrected, default=None)
     if rival and choice.hopeless(row, rival, race.limits, race.folds - 1):
         return f"stopped after {len(done)} of {race.folds} folds, as it could not win any more against {rival.label}"
     return None
-
-
-def _whole(race: Race, row: Row) -> bool:
-    return len(race.done(choice.strategy(row))) == race.folds
 
 
 def _out_of_hours(race: Race, strategy: str) -> str:
@@ -154,16 +151,10 @@ def _deadline(race: Race, strategy: str, done: int, together: int) -> float | No
         return None
     last = race.folds / (race.folds - 1)
     batches = race.folds - done if together == 1 else 1
-    ahead = max(
-        (_average(race, other) * last for other in jobs.strategies(race.cfg) if _is_whole(race, other)), default=0
-    )
+    ahead = max((_average(race, other) * last for other in jobs.strategies(race.cfg) if race.whole(other)), default=0)
     share = min(left / (batches + last), left - ahead)
     known = _average(race, strategy)
     return time.time() + (share if share >= known else 0.0)
-
-
-def _is_whole(race: Race, strategy: str) -> bool:
-    return len(race.done(strategy)) == race.folds
 
 
 def _average(race: Race, strategy: str) -> float:
@@ -174,7 +165,7 @@ def _average(race: Race, strategy: str) -> float:
 
 def _decided(race: Race) -> Choice:
     """The choice, on times that were taken side by side."""
-    whole = [strategy for strategy in jobs.strategies(race.cfg) if _is_whole(race, strategy)]
+    whole = [strategy for strategy in jobs.strategies(race.cfg) if race.whole(strategy)]
     if not whole:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in race.reasons.items())
         raise HymtlError(f"No strategy was cross-validated in full, so there is nothing to choose from. {reasons}.")

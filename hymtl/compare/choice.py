@@ -42,8 +42,8 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
     if not able:
         raise HymtlError(_nobody(table, reasons))
     best = max(able, key=lambda row: (corrected(row), -cost(row)[1]))
-    near = [row for row in able if row is best or _near(difference(best, row), limits.margin)]
-    chosen = cheapest(near)
+    close = [row for row in able if row is best or near(difference(best, row), limits.margin)]
+    chosen = cheapest(close)
     level = ERROR / max(1, math.comb(len(table.rows), 2))
     others = [difference(row, chosen) for row in able if row is not chosen]
     short = max((pair.above(level) for pair in others), default=0.0)
@@ -140,7 +140,8 @@ def hopeless(row: Row, rival: Row, limits: Limits, looks: int) -> bool:
     return reach <= (-needed if cheaper else needed)
 
 
-def _near(behind: Paired, margin: float) -> bool:
+def near(behind: Paired, margin: float) -> bool:
+    """Whether what lacks so much of the most accurate is within the margin and one standard error of it."""
     return behind.difference <= margin + behind.error
 
 

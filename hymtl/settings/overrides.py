@@ -41,6 +41,7 @@ class Overrides:
     def __init__(self, conf: Path) -> None:
         self._context = initialize_config_dir(str(conf.resolve()), version_base="1.3")
         self._declared: dict[str, DictConfig] = {}
+        self._unswept: dict[tuple[str, ...], DictConfig] = {}
 
     def __enter__(self) -> "Overrides":
         self._context.__enter__()
@@ -64,6 +65,17 @@ class Overrides:
             except OverrideParseException as error:
                 raise HymtlError(meant.spelling(word)) from error
         return parsed
+
+    def fixed(self, words: Sequence[str]) -> list[str]:
+        """Those of the words that a sweep does not vary."""
+        return [word.input_line or "" for word in self.parse(words) if not word.is_sweep_override()]
+
+    def unswept(self, words: Sequence[str]) -> DictConfig:
+        """The config of those that a sweep does not vary, ``hydra`` included; composed once, and not to be changed."""
+        fixed = tuple(self.fixed(words))
+        if fixed not in self._unswept:
+            self._unswept[fixed] = self.compose(fixed)
+        return self._unswept[fixed]
 
     def for_hydra(self, word: str) -> str:
         """The word as Hydra takes it, which knows no GROUP=null: the file null.yaml of that group, else ~GROUP.

@@ -24,7 +24,6 @@ from hymtl.runtime import JOBS, quicker_imports, train_command
 from hymtl.settings.overrides import Overrides
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
@@ -68,11 +67,10 @@ def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
 
 def _folder_of_race(words: Sequence[str], overrides: Overrides) -> list[str]:
     """A folder by which the same command finds what it did before, where a sweep of experiment=choose names none."""
-    parsed = overrides.parse(words)
-    base = overrides.compose([word.input_line or "" for word in parsed if not word.is_sweep_override()])
+    base = overrides.unswept(words)
     if not base.get("choose") or base.hydra.sweeper._target_ != jobs.SWEEPER:
         return []
-    if swept := [word.input_line or "" for word in parsed if word.is_sweep_override()]:
+    if swept := [word.input_line or "" for word in overrides.parse(words) if word.is_sweep_override()]:
         raise HymtlError(f"{swept[0]}: experiment=choose sweeps by itself and takes one value of everything else.")
     jobs.check(base, words)
     if any(word.startswith("hydra.sweep.dir=") for word in words):
@@ -82,10 +80,9 @@ def _folder_of_race(words: Sequence[str], overrides: Overrides) -> list[str]:
 
 def _absolute(words: Sequence[str], overrides: Overrides) -> list[str]:
     """The sweep's folder for launchers whose processes work in another folder than this one."""
-    fixed = [word.input_line or "" for word in overrides.parse(words) if not word.is_sweep_override()]
-    hydra = overrides.compose(fixed).hydra
+    hydra = overrides.unswept(words).hydra
     folder = Path(hydra.sweep.dir)
-    if hydra.launcher._target_ == BASIC_LAUNCHER or folder.is_absolute():
+    if hydra.launcher._target_ == jobs.BASIC_LAUNCHER or folder.is_absolute():
         return []
     return [f"hydra.sweep.dir='{folder.absolute()}'"]
 
@@ -93,16 +90,14 @@ def _absolute(words: Sequence[str], overrides: Overrides) -> list[str]:
 def _checked(options: Namespace, overrides: Overrides) -> str | None:
     """What to say before a sweep begins; None before a single run."""
     started = time.monotonic()
-    words = overrides.parse(options.overrides)
-    fixed = [word.input_line or "" for word in words if not word.is_sweep_override()]
-    base = overrides.compose(fixed)
+    base = overrides.unswept(options.overrides)
     if not options.multirun and base.hydra.mode != RunMode.MULTIRUN:
         overrides.check(options.overrides)
         return None
-    every = list(_jobs(overrides, base, words))
+    every = list(_jobs(overrides, base, overrides.parse(options.overrides)))
     configs = _all_checked(overrides, every)
     if not every:
-        overrides.check(fixed)
+        overrides.check(overrides.fixed(options.overrides))
     if not configs:
         return None
     racing = base.hydra.sweeper._target_ == jobs.SWEEPER
@@ -142,7 +137,7 @@ def _run_names(options: Namespace, overrides: Overrides) -> list[str]:
     """Have the folders of a sweep's jobs, which TensorBoard lists, begin with what differs between them."""
     words = overrides.parse(options.overrides)
     swept = [word.key_or_group for word in words if word.is_sweep_override() and word.is_discrete_sweep()]
-    hydra = overrides.compose([word.input_line or "" for word in words if not word.is_sweep_override()]).hydra
+    hydra = overrides.unswept(options.overrides).hydra
     left_out = list(hydra.job.config.override_dirname.exclude_keys)
     named = [key for key in swept if key not in left_out]
     if not options.multirun or not named or any(word.key_or_group == "hydra.sweep.subdir" for word in words):
