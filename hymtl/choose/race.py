@@ -94,7 +94,7 @@ def _tried(race: Race, strategy: str) -> str | None:
         until = _deadline(race, strategy, len(done), len(waiting))
         if until is not None and until <= time.time():
             return _out_of_hours(race, strategy)
-        words = [] if until is None else [f"choose.deadline={until:.0f}"]
+        words = [] if until is None else [f"choose.deadline={until:.3f}"]
         race.launch([[*race.arguments, *jobs.words(strategy, fold), *words] for fold in waiting])
         for fold in waiting:
             where = race.folder / jobs.folder(strategy, fold)
