@@ -23,6 +23,7 @@ from hymtl.module import TransferModule
 from hymtl.records import plain, predictions, result
 from hymtl.records.predictions import Guess
 from hymtl.records.result import Result
+from hymtl.resuming import RECORDED
 
 _PLACES = re.compile(r"~|hydra|.*(root|weights|path|dir|uri)$")  # what has a path, or takes something out
 ARROW = "\u2192"  # before the name of a score
@@ -176,7 +177,7 @@ def _scores_by_name(made: Result) -> dict[str, float]:
 
 def _given(folder: Path) -> dict[str, str | float]:
     """What the run's command line set, by name; places, which would make columns as wide as the page, left out."""
-    file = folder / ".hydra" / "overrides.yaml"
+    file = folder / RECORDED
     words = plain.read(file) if file.is_file() else []
     pairs = [str(word).lstrip("+").partition("=")[::2] for word in words]
     return {name: _number(value) for name, value in pairs if value and not _PLACES.match(name)}

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from hymtl import records
 from hymtl.choose import budget, jobs, timing, winner
 from hymtl.choose.budget import Budget
 from hymtl.compare import choice, grouping, runs
@@ -98,8 +97,8 @@ def _tried(race: Race, strategy: str) -> str | None:
         race.launch([[*race.arguments, *jobs.words(strategy, fold), *words] for fold in waiting])
         for fold in waiting:
             where = race.folder / jobs.folder(strategy, fold)
-            if (where / failure.FILE).is_file():
-                return f"fold {fold} failed: {records.read(failure.Failure, where / failure.FILE).error}"
+            if (error := failure.error(where)) is not None:
+                return f"fold {fold} failed: {error}"
             if not (where / result.FILE).is_file():
                 return _out_of_hours(race, strategy)
     return None

@@ -60,8 +60,7 @@ def crown(race: "Race", chosen: Choice) -> None:
     race.launch([words])
     made = _crowned(folder)
     if made is None or made.test is None:
-        why = records.read(failure.Failure, folder / failure.FILE).error if (folder / failure.FILE).is_file() else "?"
-        raise HymtlError(f"The winner, {strategy}, could not be trained in {folder}: {why}")
+        raise HymtlError(f"The winner, {strategy}, could not be trained in {folder}: {failure.error(folder) or '?'}")
     chosen.test = _scored(race.cfg, folder, made, chosen)
     chosen.hours = race.budget.spent / 3600
     chosen.sentences = sentences(chosen)

@@ -1,5 +1,8 @@
 """``failure.json``: why a job of a sweep failed, beside the jobs that did not."""
 
+from pathlib import Path
+
+from hymtl import records
 from hymtl.records import Record
 
 FILE = "failure.json"
@@ -12,3 +15,13 @@ class Failure(Record):
     format: int = 1  # as first written, without this number
     error: str = "no reason recorded"
     overrides: list[str] = []
+
+
+def error(folder: Path) -> str | None:
+    """Why the job in ``folder`` failed; None where it has not.
+
+    Raises:
+        HymtlError: if its record cannot be read.
+    """
+    file = folder / FILE
+    return records.read(Failure, file).error if file.is_file() else None

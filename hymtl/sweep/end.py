@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from hymtl import records, signals
+from hymtl import signals
 from hymtl.errors import printable
 from hymtl.records import failure, job, result
 from hymtl.runtime import train_command
@@ -89,7 +89,7 @@ def _failures(sweep: Path) -> dict[Path, int]:
 
 
 def _said(failed: list[Path], sweep: Path) -> str:
-    lines = [f"{file.parent.relative_to(sweep)}: {records.read(failure.Failure, file).error}" for file in failed]
+    lines = [f"{file.parent.relative_to(sweep)}: {failure.error(file.parent)}" for file in failed]
     jobs = "job" if len(failed) == 1 else "jobs"
     remedy = f"The same command with hydra.sweep.dir={sweep} tries again:"
     return printable("\n".join([f"{len(failed)} {jobs} failed. {remedy}", *lines]))
