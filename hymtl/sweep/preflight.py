@@ -22,6 +22,7 @@ from hymtl.choose import jobs
 from hymtl.errors import HymtlError
 from hymtl.runtime import JOBS, quicker_imports, train_command
 from hymtl.settings.overrides import Overrides
+from hymtl.sweep import names
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
@@ -54,7 +55,7 @@ def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
             arguments, options.overrides = arguments + added, options.overrides + added
             arguments += _absolute(options.overrides, overrides) if options.multirun else []
             said = _checked(options, overrides)
-            arguments += _run_names(options, overrides)
+            arguments += names.words(options.overrides, overrides) if options.multirun else []
     except HymtlError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
@@ -131,27 +132,6 @@ def _values(word: Override) -> list[str]:
             f"{word.input_line}: Hydra's own sweeper takes lists of values; for others, experiment=search/lr"
         )
     return [f"{word.get_key_element()}={value}" for value in word.sweep_string_iterator()]
-
-
-def _run_names(options: Namespace, overrides: Overrides) -> list[str]:
-    """Have the folders of a sweep's jobs, which TensorBoard lists, begin with what differs between them."""
-    words = overrides.parse(options.overrides)
-    swept = [word.key_or_group for word in words if word.is_sweep_override() and word.is_discrete_sweep()]
-    hydra = overrides.unswept(options.overrides).hydra
-    left_out = list(hydra.job.config.override_dirname.exclude_keys)
-    named = [key for key in swept if key not in left_out]
-    if not options.multirun or not named or any(word.key_or_group == "hydra.sweep.subdir" for word in words):
-        return []
-    choices = hydra.runtime.choices
-    first = ",".join(f"{key}=${{{f'hydra.runtime.choices.{key}' if key in choices else key}}}" for key in named)
-    others = [word for word in words if word.key_or_group not in (*left_out, *named) and not _of_hydra(word)]
-    subdir = first + (",${hydra.job.override_dirname}" if others else "")
-    keys = f"[{','.join([*left_out, *named])}]"
-    return [f"hydra.sweep.subdir='{subdir}'", f"hydra.job.config.override_dirname.exclude_keys={keys}"]
-
-
-def _of_hydra(word: Override) -> bool:
-    return word.key_or_group.startswith(("hydra.", "hydra/"))
 
 
 def _all_checked(overrides: Overrides, jobs: Sequence[list[str]]) -> list[DictConfig]:
