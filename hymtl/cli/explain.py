@@ -13,7 +13,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command and its options."""
     parser = commands.add_parser("explain", help="draw which pixels spoke for the class of a picture")
     parser.add_argument("run", type=Path, help="a run's folder, or the artifact in it")
-    parser.add_argument("pictures", type=Path, nargs="+", help="picture files")
+    parser.add_argument("pictures", type=Path, nargs="+", help="picture files, or folders of them")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where PNG and TensorBoard files go; else RUN/explained"
     )
@@ -24,6 +24,7 @@ def run(options: argparse.Namespace) -> int:
     """Draw a PNG a picture, and all for TensorBoard; 1 where pictures were refused."""
     import hymtl  # torch comes with it: here, so that --help does not wait
     from hymtl.deploy.explanation import Explainer
+    from hymtl.deploy.predict import listed
 
     predictor = hymtl.load(options.run)
     explainer = Explainer(predictor.artifact)
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         from torch.utils.tensorboard import SummaryWriter
 
         with SummaryWriter(str(folder)) as board:
-            for file in options.pictures:
+            for file in listed(options.pictures):
                 try:
                     print(printable(_explained(file, predictor, explainer, folder, board)))
                 except HymtlError as error:

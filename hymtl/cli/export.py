@@ -49,13 +49,22 @@ def run(options: argparse.Namespace) -> int:
             resize = predictor.artifact.resize if options.with_resize else None
             export.write(options.format, made, file, facts, resize=resize)
             good = _compare(form, file, predictor, photos, options)
-            for part in Path(new).iterdir() if good else ():
-                os.replace(part, folder / part.name)
+            if good:
+                _put_in_place(file, folder)
     except OSError as error:
         raise HymtlError(f"{folder}: the file cannot be written: {error}") from error
     if good:
         print(f"{folder / form.FILE}")
     return 0 if good else 1
+
+
+def _put_in_place(file: Path, folder: Path) -> None:
+    """Where a format has other parts beside its file, the file goes first and comes last: they are of one network."""
+    parts = [part for part in file.parent.iterdir() if part != file]
+    if parts:
+        (folder / file.name).unlink(missing_ok=True)
+    for part in [*parts, file]:
+        os.replace(part, folder / part.name)
 
 
 def _check(form: "Format", made, options: argparse.Namespace) -> None:

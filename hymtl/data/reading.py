@@ -97,6 +97,8 @@ def _explained(file: Path) -> Iterator[None]:
         yield
     except HymtlError as error:
         raise HymtlError(f"{file} cannot be read as a picture: {error} Fix or remove it.") from error
+    except FileNotFoundError as error:
+        raise HymtlError(f"{file}: there is no such file or folder.") from error
     except UnidentifiedImageError as error:
         raise HymtlError(f"{file} cannot be read as a picture: {_no_kind(file)}") from error
     except Image.DecompressionBombError as error:

@@ -148,7 +148,7 @@ class Predictor:
         try:
             return self.prepare(file)
         except HymtlError as error:
-            return error if os.path.exists(file) else HymtlError(f"{file}: there is no such file or folder.")
+            return error
 
 
 def load(path: str | Path, runtime: str = "torch") -> Predictor:

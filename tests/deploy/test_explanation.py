@@ -36,3 +36,15 @@ def test_heat_lies_where_the_network_looks(tmp_path):
     heats = [explain(picture, label) for label in range(3)]
     assert all(heat.shape == (224, 224) and heat.min() >= 0 and heat.max() <= 1 + 1e-6 for heat in heats)
     assert any(heat.max() > 0 for heat in heats)
+
+
+def test_pictures_of_a_folder_are_explained_and_others_named(pictures, tmp_path, capsys):
+    run, folder = str(made(tmp_path, "finetune", "garment_cnn")), tmp_path / "folder"
+    folder.mkdir()
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "ant.png").write_bytes(next((pictures / "val" / "ants").iterdir()).read_bytes())
+    assert cli.main(["explain", run, str(folder), str(tmp_path / "lost.jpg")]) == 1
+    said = capsys.readouterr()
+    assert (tmp_path / "explained" / "ant.png").is_file() and "ant.png" in said.out
+    assert "text.jpg cannot be read as a picture" in said.err
+    assert f"{tmp_path}/lost.jpg: there is no such file or folder." in said.err

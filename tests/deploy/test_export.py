@@ -132,3 +132,31 @@ def test_an_int8_file_of_quantizer_pt2e_differs_by_rounding(name, pictures, tmp_
     pytest.importorskip("torchao")
     run = made(tmp_path, "ptq", "resnet18", quantizer="pt2e")
     assert command(run, pictures, "--format", name) == 0
+
+
+def test_an_export_that_is_killed_leaves_no_parts_of_two_networks(tmp_path, monkeypatch):
+    old, new = tmp_path / "export", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+        for name in ("model.xml", "model.bin"):
+            (folder / name).write_text(folder.name)
+
+    def killed(source, target):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.export.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        cli.export._put_in_place(new / "model.xml", old)
+    assert [file.name for file in old.iterdir()] == ["model.bin"]  # which nothing reads without the other
+    cli.export._put_in_place(new / "model.xml", old)
+    assert {file.read_text() for file in old.iterdir()} == {"new"}
+
+
+def test_a_broken_photo_among_those_to_check_with_is_named(float_run, pictures, tmp_path, capsys):
+    (tmp_path / "ant.png").write_bytes(next((pictures / "val" / "ants").iterdir()).read_bytes())
+    (tmp_path / "broken.jpg").write_text("no picture")
+    made_here = ["--photos", str(tmp_path), "--format", "torchscript", "--out", str(tmp_path / "out")]
+    assert cli.main(["export", str(float_run), *made_here]) == 1
+    assert f"{tmp_path}/broken.jpg cannot be read as a picture" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())

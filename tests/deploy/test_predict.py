@@ -62,7 +62,7 @@ def test_what_is_no_picture_is_refused(fitted, tmp_path):
     for wrong, message in (
         (torch.zeros(3, 8, 8), "not torch.float32"),
         (torch.zeros(8, 8, 3, dtype=torch.uint8), "1 or 3 channels"),
-        (tmp_path / "nothing.jpg", "nothing.jpg cannot be read"),
+        (tmp_path / "nothing.jpg", "nothing.jpg: there is no such file"),
         ([None], "not NoneType"),
     ):
         with pytest.raises(HymtlError, match=message):
