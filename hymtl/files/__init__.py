@@ -74,16 +74,17 @@ def put_in_place(beside: Path, file: Path) -> None:
     for inside in [beside, *beside.rglob("*")] if beside.is_dir() else [beside]:
         _sync(inside)
     os.replace(beside, file)
-    with contextlib.suppress(OSError):  # some systems cannot sync a folder, and it is in place
-        _sync(file.parent)
+    _sync(file.parent)
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    # Windows opens no folder, and other systems have disks that cannot sync one.
+    with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
+        descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def temporary(file: Path) -> Path:
