@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ WIDTH = 1200  # pixels of a page; README shows them at most 1,012 wide
 # What TensorBoard shows: the curves of both stages, unsmoothed, a colour for each strategy.
 TENSORBOARD = f"?darkMode=false&smoothing=0&tagFilter={quote('^(train|val)/(acc|loss)$')}"
 TENSORBOARD += f"&runColorGroup={quote('regex:strategy=([a-z]+)')}#timeseries"
+LOCAL = ("--host", "127.0.0.1", "--port", "0")
 COLOURS = 128  # of a palette, which makes a page's PNG a third as large
 
 
@@ -103,20 +105,19 @@ class Showcase:
         address = (self.runs / "photos" / "comparison.html").as_uri()
         tab.open(address, WIDTH)
         tab.wait("document.querySelectorAll('svg .mean').length > 0")
-        tab.ask("document.querySelectorAll('details').forEach(each => each.open = false)")
+        tab.ask("document.querySelectorAll('details').forEach(each => each.open = false)")  # photos among them
         self.keep(
             "choice", _part(tab, "section.choice"), "`comparison.html` after `hymtl compare --choose margin=0.03`"
         )
         tab.ask("document.querySelector('section.choice').remove()")
-        self.keep("comparison", _part(tab, "body", tallest=860), "`comparison.html`, its upper part")
-        with _served(
-            "tensorboard.main", "--logdir", str(self.runs / "photos"), "--port", "0", "--load_fast=false"
-        ) as at:
-            shown = at + TENSORBOARD
-            tab.open(shown, WIDTH)
+        self.keep("comparison", _part(tab, "body", tallest=960), "`comparison.html`, its upper part")
+        with _served("tensorboard.main", *LOCAL, "--logdir", str(self.runs / "photos"), "--load_fast=false") as at:
+            tab.open(at + TENSORBOARD, 1400)
             tab.wait("document.querySelectorAll('scalar-card').length >= 4")
-            tab.wait("document.querySelectorAll('scalar-card line-chart path').length >= 8")
-            self.keep("tensorboard", _part(tab, "body", tallest=760), "TensorBoard, TIME SERIES")
+            tab.ask("[...document.querySelectorAll('button')].find(one => /Settings/.test(one.textContent)).click()")
+            tab.wait("document.querySelectorAll('scalar-card .lines path, scalar-card line-chart').length >= 4")
+            time.sleep(3)  # it draws when it likes
+            self.keep("tensorboard", _part(tab, "body", tallest=620), "TensorBoard, TIME SERIES")
 
     def of_drawn_pictures(self, tab: browser.Tab) -> None:
         """What is said of single pictures: explained, served, in a gallery."""
@@ -128,7 +129,7 @@ class Showcase:
         self.keep("explain", heat, "`hymtl explain` of a drawn picture", width=640)
         _run("-m", "hymtl", "predict", str(run), str(folder / "val"), "--gallery", str(self.runs / "gallery.png"))
         self.keep("gallery", self.runs / "gallery.png", "`hymtl predict --gallery` of drawn pictures", width=900)
-        with _served("hymtl", "serve", str(run), "--port", "0") as address:
+        with _served("hymtl", "serve", str(run), *LOCAL) as address:
             tab.open(address, 900)
             tab.give("#file", some[-2])
             tab.wait("!at('said').hidden && at('given').naturalWidth > 0 && at('heat').naturalWidth > 0")

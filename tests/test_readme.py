@@ -11,7 +11,7 @@ from hymtl.settings.overrides import Overrides
 from hymtl.sweep import preflight
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.ko.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def commands(program):
