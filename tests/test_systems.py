@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from hymtl import files
 
 ROOT = Path(__file__).parents[1]
@@ -36,12 +38,13 @@ if __name__ == "__main__":
 """
 
 
-def test_training_and_predicting_need_nothing_of_unix(pictures, tmp_path):
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_training_and_predicting_need_nothing_of_unix(workers, pictures, tmp_path):
     program = tmp_path / "bare.py"
     program.write_text(BARE)
     words = [
         pictures, "data=folder", f"data.root={pictures}", "strategy=finetune", "backbone=garment_cnn", "epochs=1",
-        "backbone.weights=null", "data.resize=28", "data.workers=1", "~callbacks.pictures",
+        "backbone.weights=null", "data.resize=28", f"data.workers={workers}", "~callbacks.pictures",
         "trainer.enable_progress_bar=false",
     ]  # fmt: skip
     environment = os.environ | {"HYMTL_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
