@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hymtl.records.benchmark import Benchmark, Contender, Time
 
+ABOUT = (
+    "Time the networks of runs, in float and in int8, and every file exported of them, in turns on this "
+    "machine. Prints a table, and leaves benchmark.json in each run's folder, which hymtl predict and "
+    "hymtl compare go by."
+)
+
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command and its options."""
-    parser = commands.add_parser("benchmark", help="time runs and what was exported of them, side by side")
+    parser = commands.add_parser(
+        "benchmark", help="time runs and what was exported of them, side by side", description=ABOUT
+    )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="runs' folders")
     parser.set_defaults(function=run)
 

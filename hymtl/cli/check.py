@@ -17,10 +17,18 @@ MOST = 20  # clusters of pictures that a list or a grid shows; files that are no
 GRID = Path("hymtl-check.png")
 SIDE = 176  # pixels of a picture in it
 
+ABOUT = (
+    "Decode every picture once and name what is wrong: broken files, odd ones, duplicates, copies on two sides of a "
+    "split. Every training does the same before it begins. The exit code is 1 where training would stop, or copies are "
+    "on two sides."
+)
+
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command and its options."""
-    parser = commands.add_parser("check", help="find broken, odd and duplicate pictures in a dataset")
+    parser = commands.add_parser(
+        "check", help="find broken, odd and duplicate pictures in a dataset", description=ABOUT
+    )
     parser.add_argument("data", type=Path, metavar="DIR", help="a dataset's folder, or a table of it (FILE.csv)")
     parser.add_argument(
         "--grid", type=Path, default=GRID, metavar="OUT.png", help=f"where duplicates are drawn; else {GRID}"

@@ -3,10 +3,15 @@
 import argparse
 from pathlib import Path
 
+ABOUT = (
+    "Pool seeds and folds, compare what was varied photo by photo, and print the table. Writes "
+    "comparison.csv, .md and .html, one page that opens from disk."
+)
+
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command and its options."""
-    parser = commands.add_parser("compare", help="tables, statistics and a page of many runs")
+    parser = commands.add_parser("compare", help="tables, statistics and a page of many runs", description=ABOUT)
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="DIR", help="runs' folders, or folders that contain them"
     )

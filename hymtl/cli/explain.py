@@ -8,10 +8,17 @@ from pathlib import Path
 from hymtl.errors import HymtlError, printable
 from hymtl.files import writing
 
+ABOUT = (
+    "Draw, for each picture, which pixels spoke for the class that the network gives it (Grad-CAM). Needs "
+    "the extra explain."
+)
+
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command and its options."""
-    parser = commands.add_parser("explain", help="draw which pixels spoke for the class of a picture")
+    parser = commands.add_parser(
+        "explain", help="draw which pixels spoke for the class of a picture", description=ABOUT
+    )
     parser.add_argument("run", type=Path, help="a run's folder, or the artifact in it")
     parser.add_argument("pictures", type=Path, nargs="+", help="picture files, or folders of them")
     parser.add_argument(

@@ -14,10 +14,18 @@ if TYPE_CHECKING:
     from hymtl.deploy.export import Format
     from hymtl.deploy.predict import Predictor
 
+ABOUT = (
+    "Write the network of a run for another runtime, normalizing and softmax inside, run it there, and "
+    "keep the file only if it says what the artifact says. onnx needs the extra onnx, openvino the extra "
+    "openvino."
+)
+
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command and its options."""
-    parser = commands.add_parser("export", help="write a file for another runtime, and check what it says")
+    parser = commands.add_parser(
+        "export", help="write a file for another runtime, and check what it says", description=ABOUT
+    )
     parser.add_argument("run", type=Path, help="a run's folder, or the artifact in it")
     parser.add_argument("--format", required=True, help="onnx, openvino, torchscript or pt2")
     parser.add_argument(

@@ -20,10 +20,12 @@ you like. `conf/config.yaml` is where to begin; a strategy's numbers are in `con
     hymtl predict outputs/DATE/TIME-frozen photo.jpg
 """
 
+ABOUT = "Write a folder with hymtl's configs, to change them there, and to run hymtl train in it."
+
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command and its options."""
-    parser = commands.add_parser("init", help="write a small project with configs to change")
+    parser = commands.add_parser("init", help="write a small project with configs to change", description=ABOUT)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the project's folder, new or empty")
     parser.set_defaults(function=run)
 

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 GALLERY = 200  # pictures drawn at most
 CODES = "exit code: 0 all classified, 1 some refused, 2 wrong usage, 130 (129, 143) interrupted, with what there was"
 
+ABOUT = "Classify pictures with what a run leaves. Prints a row for each: class, confidence, file."
+
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command and its options."""
-    parser = commands.add_parser("predict", help="classify pictures with the artifact of a run", epilog=CODES)
+    parser = commands.add_parser(
+        "predict", help="classify pictures with the artifact of a run", description=ABOUT, epilog=CODES
+    )
     parser.add_argument("run", type=Path, help="a run's folder, or the artifact in it")
     parser.add_argument(
         "pictures", type=Path, nargs="+", help="picture files and folders of them; - reads names from standard input"

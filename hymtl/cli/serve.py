@@ -14,10 +14,12 @@ from hymtl.errors import HymtlError
 
 PATIENCE = 10  # seconds that requests in the midst of something have as the server ends
 
+ABOUT = "Show a local page to drop pictures on, and answer POST /predict in JSON, until Ctrl-C. Needs the extra serve."
+
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command and its options."""
-    parser = commands.add_parser("serve", help="a local page, and JSON, that classify pictures")
+    parser = commands.add_parser("serve", help="a local page, and JSON, that classify pictures", description=ABOUT)
     parser.add_argument("run", type=Path, help="a run's folder, or the artifact in it")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; by default only this machine is heard")
     parser.add_argument("--port", type=int, default=8000, help="0: any that is free")
