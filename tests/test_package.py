@@ -1,6 +1,7 @@
 """What is built for those who have no checkout: a wheel with its configs inside, and the project that it writes."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -79,3 +80,10 @@ def test_hymtl_alone_says_what_one_can_do(installed):
     code, said = installed()
     assert code == 0 and all(word in said for word in ("init", "train", "predict", "compare"))
     assert installed("--version") == (0, f"hymtl {hymtl.__version__}\n")
+
+
+def test_changelog_and_citation_speak_of_the_same_version():
+    released = re.search(r"^## (\S+) \((\d{4}-\d\d-\d\d)\)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert released[1] == hymtl.__version__
+    cited = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {released[1]}\n" in cited and f"\ndate-released: {released[2]}\n" in cited
