@@ -112,12 +112,12 @@ class Showcase:
         tab.ask("document.querySelector('section.choice').remove()")
         self.keep("comparison", _part(tab, "body", tallest=960), "`comparison.html`, its upper part")
         with _served("tensorboard.main", *LOCAL, "--logdir", str(self.runs / "photos"), "--load_fast=false") as at:
-            tab.open(at + TENSORBOARD, 1400)
+            tab.open(at + TENSORBOARD, 1100)
             tab.wait("document.querySelectorAll('scalar-card').length >= 4")
             tab.ask("[...document.querySelectorAll('button')].find(one => /Settings/.test(one.textContent)).click()")
             tab.wait("document.querySelectorAll('scalar-card .lines path, scalar-card line-chart').length >= 4")
             time.sleep(3)  # it draws when it likes
-            self.keep("tensorboard", _part(tab, "body", tallest=620), "TensorBoard, TIME SERIES")
+            self.keep("tensorboard", _part(tab, "body", tallest=900), "TensorBoard, TIME SERIES")
 
     def of_drawn_pictures(self, tab: browser.Tab) -> None:
         """What is said of single pictures: explained, served, in a gallery."""
