@@ -17,6 +17,11 @@ ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")  # of Lightning's, t
 GPU_DEVICES = ("nvidia[0-9]*", "kfd", "dxg")  # in Linux's /dev: NVIDIA's, AMD's, Windows' subsystem's
 DDP = ("ddp", "ddp_spawn")
 STRATEGIES = ("auto", *DDP)  # for several devices, of Lightning's
+MADE_HERE = {  # what hymtl itself gives the Trainer, by what is to be given in its place
+    "logger": "logger=csv",
+    "callbacks": "callbacks=[default,lr_monitor]",
+    "use_distributed_sampler": "nothing: a photo is scored once anyway",
+}
 SIZES = {"garment_cnn": 28}  # pixels that a backbone sees, where they are not the usual ones
 
 
@@ -104,6 +109,9 @@ def devices(trainer: DictConfig) -> int | None:
 
 
 def _check_devices(trainer: DictConfig) -> None:
+    for name, instead in MADE_HERE.items():
+        if name in trainer:
+            raise HymtlError(f"trainer.{name}={rules.shown(trainer[name])} would be overwritten. Give {instead}.")
     check_choice("trainer.strategy", trainer.get("strategy", "auto"), STRATEGIES)
     if (nodes := trainer.get("num_nodes", 1)) != 1:
         raise HymtlError(

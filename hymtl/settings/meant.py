@@ -9,6 +9,7 @@ from hymtl.errors import did_you_mean
 from hymtl.runtime import train_command
 
 LOOK = f"All settings: {train_command()} --cfg job"
+LOOK_AT_HYDRA = f"All settings of Hydra's: {train_command()} --cfg hydra"
 FEW = 16  # names that a message may list
 NULL = "null"
 NOTHING = ("none", "no", "off", "false", "disabled", "nothing", "")  # what people write for null
@@ -31,12 +32,13 @@ ELSEWHERE = {
 
 def setting(name: str, value: Any, names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> str:
     """A sentence that says which of the settings ``names`` was probably meant, or which choice of ``groups``."""
+    look = LOOK_AT_HYDRA if name.startswith("hydra") else LOOK
     if guess := _guess(name, str(value), names, groups):
-        return f"Did you mean {guess}? {LOOK}"
+        return f"Did you mean {guess}? {look}"
     section = name.rpartition(".")[0]
     beside = [other for other in names if section and other.rpartition(".")[0] == section]
     beside = sorted(other for other in beside if not other.startswith(f"{section}._"))
-    return f"Choose from: {', '.join(beside)}." if 0 < len(beside) <= FEW else LOOK
+    return f"Choose from: {', '.join(beside)}." if 0 < len(beside) <= FEW else look
 
 
 def _guess(name: str, value: str, names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> str | None:
@@ -57,8 +59,9 @@ def _guess(name: str, value: str, names: Sequence[str], groups: Mapping[str, Seq
         return wanted
     if section:
         beside = {o.rpartition(".")[2].lower(): o for o in names if o.lower().startswith(f"{section}.")}
-        if close := difflib.get_close_matches(key, beside, n=1, cutoff=0.6):
+        if close := difflib.get_close_matches(key, beside, n=1, cutoff=0.65):
             return beside[close[0]]
+        names = [other for other in names if other not in beside.values()]
     lower = {other.lower(): other for other in names} | {o.rpartition(".")[2].lower(): o for o in reversed(names)}
     close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.75)
     return lower[close[0]] if close else None
@@ -79,6 +82,13 @@ def choice(group: str, option: str, options: Sequence[str]) -> str:
     return f"{said} {hint}"
 
 
+def one_of(group: str, word: str, options: Sequence[object]) -> str:
+    """Why ``word`` cannot choose several ``options``, and what runs each of them."""
+    each = f" To run each: -m {group}={','.join(map(str, options))}." if options else ""
+    remedy = " logger=many has all, and ~logger.NAME takes one out." if group == "logger" else each
+    return f"{word}: one choice is possible, no list.{remedy}"
+
+
 def spelling(word: str) -> str:
     """Why Hydra cannot read ``word``, as far as its signs tell."""
     name, equals, value = word.partition("=")
@@ -89,8 +99,16 @@ def spelling(word: str) -> str:
     parts = value.split(",")
     if not set(value) & set("[]{}()'\"") and not all(parts):
         return f"{word}: there is a comma too many: {name}={','.join(filter(None, parts))}"
+    if not word.isascii() and not set(value) & set("[]{}()'\""):
+        return _not_ascii(word, name, value)
     quoted = value.strip("\"'")
     return (
         f"{word} cannot be read: what has brackets, commas or quotes in it needs quotes of its own: "
         f"""'{name}="{quoted}"'"""
     )
+
+
+def _not_ascii(word: str, name: str, value: str) -> str:
+    if not name.isascii():
+        return f"{word}: there is no such setting. All names are of plain letters. {LOOK}"
+    return f"""{word}: what is not of plain letters and digits needs quotes of its own: '{name}="{value}"'"""

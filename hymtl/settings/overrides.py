@@ -5,7 +5,6 @@ What ``conf/`` declares, and what the classes named by its ``_target_`` take, is
 torch.
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from hymtl import settings
 from hymtl.errors import HymtlError, check_choice
 from hymtl.runtime import train_command
-from hymtl.settings import meant, signatures
+from hymtl.settings import meant, of_hydra, signatures
 from hymtl.settings.nodes import leaves, resolved
 from hymtl.settings.readers import DISPENSABLE, check_types, refuse_missing, refuse_unread, target_of
 from hymtl.settings.rules import shown
@@ -109,13 +108,14 @@ class Overrides:
         declared = self._base(cfg)
         refuse_unread(found, declared, words, self._groups())
         refuse_missing(found, declared, words)
+        of_hydra.refuse_unread(cfg, self._chosen(words), words)
         self._refuse_other_names(plain, declared)
         for word in words:  # what refers to them would be named first
             resolved(plain, word.lstrip("+~").partition("=")[0])
         check_types(plain, declared)
         settings.check(plain)
         settings.check_accelerator(plain)
-        _check_levels(cfg.hydra)
+        of_hydra.check_levels(cfg.hydra)
         return cfg
 
     def _refuse_other_names(self, cfg: DictConfig, declared: DictConfig) -> None:
@@ -132,7 +132,7 @@ class Overrides:
         Raises:
             HymtlError: where Hydra cannot make one, naming what was meant.
         """
-        self._refuse_lists(words)
+        self._refuse_values_of_groups(words)
         try:
             return compose(PRIMARY, list(words), return_hydra_config=True)
         except MissingConfigException as error:
@@ -142,28 +142,28 @@ class Overrides:
         except (HydraException, OmegaConfBaseException) as error:
             raise HymtlError(f"{' '.join(words)}: {str(error).splitlines()[0]}") from error
 
-    def _refuse_lists(self, words: Sequence[str]) -> None:
-        """Several choices where one is possible: Hydra would merge their settings into one section."""
-        groups = self._groups()
+    def _refuse_values_of_groups(self, words: Sequence[str]) -> None:
+        """What names no file of a group: Hydra merges the settings of several into one section, and ignores {}."""
         for word, override in zip(words, self.parse(words), strict=True):
-            key, value = override.key_or_group, override.value()
-            if key not in groups or key == SEVERAL or not isinstance(value, list):
+            group, value = override.key_or_group, override.value()
+            options = [] if override.is_delete() or override.is_sweep_override() else self._options(group)
+            if not options or isinstance(value, str) or value is None:
                 continue
-            each = f"-m {key}={','.join(map(str, value))}"
-            remedy = (
-                "logger=many has all, and ~logger.NAME takes one out" if key == "logger" else f"To run each: {each}"
-            )
-            raise HymtlError(f"{word}: one choice is possible, no list. {remedy}.")
+            if not isinstance(value, list) or (group == SEVERAL and not value):
+                raise HymtlError(meant.choice(group, word.partition("=")[2], self._all_of(group)))
+            if group != SEVERAL:
+                raise HymtlError(meant.one_of(group, word, value))
 
     def _no_such_choice(self, error: MissingConfigException) -> str:
         group, _, option = (error.missing_cfg_file or "").partition("/")
         if group == "hydra":
             inner, _, option = option.partition("/")
             group = f"hydra/{inner}"
-        options = self._options(group)
-        if not options:
-            return str(error)
-        return meant.choice(group, option, sorted({*options, *([meant.NULL] if group in DISPENSABLE else [])}))
+        return meant.choice(group, option, self._all_of(group)) if self._options(group) else str(error)
+
+    def _all_of(self, group: str) -> list[str]:
+        """The options of a group, and null where a run can do without it."""
+        return sorted({*self._options(group), *([meant.NULL] if group in DISPENSABLE else [])})
 
     def _options(self, group: str) -> list[str]:
         """What may be chosen of a group, in its folders too."""
@@ -173,31 +173,47 @@ class Overrides:
 
     def _not_composed(self, words: Sequence[str], error: ConfigCompositionException) -> str:
         """Why, by the word that has the key which Hydra names."""
-        parsed = self.parse(words)
-        chosen = [word for word, override in zip(words, parsed, strict=True) if self._chooses(override)]
-        declared = compose(PRIMARY, [word.lstrip("+") for word in chosen])
-        for word, override in zip(words, parsed, strict=True):
+        declared = self._chosen(words)
+        for word, override in zip(words, self.parse(words), strict=True):
             key = override.key_or_group
             if override.is_sweep_override():
                 return f"{word} are several values. A sweep over them takes -m: {train_command()} -m {' '.join(words)}"
-            if f"'{key}'" in str(error) or word in str(error) or str(error).startswith(f"Multiple values for {key}."):
+            if (
+                f"'{key}'" in str(error)
+                or word.lstrip("~") in str(error)
+                or str(error).startswith(f"Multiple values for {key}.")
+            ):
                 return f"{word}: {self._why(override, declared, error)}"
         return str(error).splitlines()[0]
+
+    def _chosen(self, words: Sequence[str]) -> DictConfig:
+        """What conf/ declares, ``hydra`` included, under the choices that ``words`` make and nothing else of them."""
+        parsed = zip(words, self.parse(words), strict=True)
+        chosen = [word.lstrip("+") for word, override in parsed if self._chooses(override)]
+        return compose(PRIMARY, chosen, return_hydra_config=True)
 
     def _why(self, override: Override, declared: DictConfig, error: ConfigCompositionException) -> str:
         """What is wrong with a word, and what to write in its place."""
         word, key = override.input_line or "", override.key_or_group
-        names, groups = list(dict(leaves(declared, with_sections=True))), self._groups()
+        of_hydra_too = key.startswith("hydra.")
+        names = [
+            name
+            for name in dict(leaves(declared, with_sections=True))
+            if name.startswith("hydra.") == of_hydra_too and name != "hydra"
+        ]
+        groups = self._groups()
         if override.is_delete():
+            if self._options(key):
+                return f"{key} is {OmegaConf.select(declared, f'hydra.runtime.choices.{key}')}, and that stays."
             if "The value of" in str(error):
                 return f"{str(error).removeprefix('Could not delete from config. ')} Without the value: ~{key}"
-            return (
-                "it is null already."
-                if key in names
-                else f"there is no such setting. {meant.setting(key, '', names, {})}"
-            )
-        if word.startswith("+") and (key in groups or key in names):
-            return f"{key} is {'chosen' if key in groups else 'set'} already. Leave out the +: {word.lstrip('+')}"
+            if key not in names:
+                return f"there is no such setting. {meant.setting(key, '', names, {})}"
+            return "Hydra cannot do without it." if of_hydra_too else "it is null already."
+        if word.startswith("+") and (self._options(key) or key in names):
+            return f"{key} is {'set' if key in names else 'chosen'} already. Leave out the +: {word.lstrip('+')}"
+        if key in names and error.__cause__:
+            return str(error.__cause__).splitlines()[0]
         if self._taken(key, declared):
             return f"conf/ does not set {key}, but {self._target(key, declared)} takes it: +{word}"
         value = str(override.get_value_element_as_str())
@@ -254,10 +270,3 @@ def _folder(cfg: DictConfig) -> str:
     if not given or not isinstance(given, str):
         raise HymtlError(f"run_dir={shown(given)}: expected a path (of a name that is a number: ./2024).")
     return given
-
-
-def _check_levels(hydra: DictConfig) -> None:
-    for section in ("job_logging", "hydra_logging"):
-        for name, value in leaves(hydra[section]):
-            if name.rpartition(".")[2] == "level" and not isinstance(value, int):
-                check_choice(f"hydra.{section}.{name}", value, logging.getLevelNamesMapping())

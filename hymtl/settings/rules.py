@@ -137,4 +137,14 @@ def shown(value: object) -> str:
     """A value as YAML has it."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, str) and _is_like_a_number(value):  # quoted on the command line
+        return f"'{value}'"
     return "null" if value is None else str(value)
+
+
+def _is_like_a_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
