@@ -100,14 +100,21 @@ def _label(row: Row, rows: list[Row], varied: list[str]) -> str:
     shown = [name for name in _CHOICES if name in varied and name in row.settings]
     typed = {override.lstrip("+").split("=", 1)[0] for run in row.runs for override in run.overrides}
     for name in varied:
-        if name in _CHOICES or name not in row.settings:
+        if name in _CHOICES or not (name in row.settings or _is_null(row, name)):
             continue
         differing = any(
-            other.settings.get(name) != row.settings[name] and _same_kind(other, row, name) for other in kin
+            other.settings.get(name) != row.settings.get(name) and _same_kind(other, row, name) for other in kin
         )
-        if differing or name.removesuffix("._target_") in typed:
+        if differing or (name in row.settings and name.removesuffix("._target_") in typed):
             shown.append(name)
-    return " ".join(describe(name, row.settings[name]) for name in shown or ["strategy.name"])
+    return " ".join(describe(name, row.settings.get(name)) for name in shown or ["strategy.name"])
+
+
+def _is_null(row: Row, name: str) -> bool:
+    """Whether the row's config has null there, which is not to say that it lacks the setting."""
+    config = row.runs[0].config or {}
+    section = name.removesuffix("._target_")
+    return any(key in config and config[key] is None for key in (name, section))
 
 
 def _same_kind(one: Row, other: Row, name: str) -> bool:
@@ -118,9 +125,10 @@ def _same_kind(one: Row, other: Row, name: str) -> bool:
 
 def describe(name: str, value: object) -> str:
     """A setting as it would be typed: ``strategy=qat``, ``optim.lr=0.001``."""
-    if name.endswith("._target_"):
+    if name.endswith("._target_") and value is not None:
         value = str(value).rpartition(".")[2]
-    text = f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    plain = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    text = f"{value:g}" if isinstance(value, float) else plain
     return f"{name.removesuffix('.name').removesuffix('._target_')}={text}"
 
 

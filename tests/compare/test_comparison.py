@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+import yaml
 
 from hymtl import cli
 from hymtl.compare import comparison, grouping
@@ -172,6 +173,18 @@ def test_another_optimizer_is_named_without_what_it_brings_along(tmp_path):
         config.replace("optim.SGD", "optim.AdamW").replace("  momentum: 0.9\n", "")
     )
     assert {row.label for row in table_of(tmp_path).rows} == {"optim=SGD", "optim=AdamW"}
+
+
+def test_a_row_without_what_others_have_says_so(tmp_path):
+    for name, scheduler, weights in (("a", True, "auto"), ("b", True, None), ("c", False, "auto")):
+        file = runs.write(tmp_path / name) / ".hydra" / "config.yaml"
+        config = yaml.safe_load(file.read_text()) | {"loss": {"class_weights": weights}}
+        file.write_text(yaml.safe_dump(config if scheduler else config | {"scheduler": None}))
+    assert sorted(row.label for row in table_of(tmp_path).rows) == [
+        "loss.class_weights=auto scheduler=StepLR",
+        "loss.class_weights=auto scheduler=null",
+        "loss.class_weights=null scheduler=StepLR",
+    ]
 
 
 def test_other_backbones_are_rows_of_one_table(tmp_path):
