@@ -13,16 +13,17 @@ from hymtl.errors import HymtlError, in_one_line
 
 def of(cfg: DictConfig | None) -> list[Logger]:
     """The one that ``cfg`` describes, or the several in it, by name."""
-    chosen = [cfg] if cfg and "_target_" in cfg else [logger for logger in (cfg or {}).values() if logger]
-    loggers = [instantiated(logger, "logger") for logger in chosen]
-    for logger in loggers:
+    alone = bool(cfg and "_target_" in cfg)
+    chosen = {"logger": cfg} if alone else {f"logger.{name}": one for name, one in (cfg or {}).items() if one}
+    loggers = {setting: instantiated(logger, "logger") for setting, logger in chosen.items()}
+    for setting, logger in loggers.items():
         try:
             _ = logger.experiment  # wandb and MLflow find out only here that they are not logged in, or not reached
         except Exception as error:  # each has its own
             name = type(logger).__name__
-            remedy = " Or work offline: logger.offline=true." if name == "WandbLogger" else ""
+            remedy = f" Or work offline: {setting}.offline=true." if name == "WandbLogger" else ""
             raise HymtlError(f"logger: {name}: {str(error).strip()}{remedy}") from error
-    return loggers
+    return list(loggers.values())
 
 
 def instantiated(cfg: DictConfig, section: str) -> Any:

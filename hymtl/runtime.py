@@ -6,7 +6,6 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 JOBS = "HYMTL_SWEEP_JOBS"  # in the environment: of how many jobs of a sweep this is one
@@ -31,16 +30,6 @@ def not_collecting() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
-
-
-@contextlib.contextmanager
-def threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that, where the block ends early, drop what they have not begun: who stops a run waits for no queue."""
-    pool = ThreadPoolExecutor(count)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def keep_big_blocks() -> None:

@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from hymtl.data.duplicates import Cluster
 from hymtl.data.findings import Finding, Findings
 from hymtl.data.photos import SPLITS, Photo, PhotoFolder
 from hymtl.errors import HymtlError
-from hymtl.runtime import available_cores, threads
+from hymtl.runtime import available_cores
 
 TINY = 8  # pixels of the shorter side
 EACH = 20_000  # files after which what was found is kept: a start that is cut short loses no more
+LISTED = 10  # clusters or files that a log names; the record names all
 _ENOUGH = 65_536  # pixels to compare pictures by; of a JPEG no more are made than that takes
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ def examine(photos: PhotoFolder, *, progress: bool = True) -> Findings:
         else:
             changed.append(name)
     bar = tqdm(None, "checking pictures", len(changed), unit="", leave=False, disable=None if progress else True)
-    with bar, threads(available_cores()) as pool:
+    with bar, ThreadPoolExecutor(available_cores()) as pool:
         for start in range(0, len(changed), EACH):
             some = changed[start : start + EACH]
             for name, finding in zip(some, pool.map(_finding, [listed[name] for name in some]), strict=True):
@@ -86,6 +88,7 @@ def without_bad(photos: PhotoFolder, findings: Findings, on_bad: str) -> PhotoFo
             f"{len(faults)} of {len(findings)} pictures are no use:\n{lines}\n"
             "Fix or remove them, or give data.on_bad=skip, which leaves them out."
         )
+    lines = _some(list(faults.values()))
     log.warning("!!! data.on_bad=skip leaves out %d of %d pictures:\n%s", len(faults), len(findings), lines)
     splits = {name: [photo for photo in split if photo.name not in faults] for name, split in photos.splits.items()}
     _check_classes(photos, splits, "data.on_bad=skip")
@@ -133,7 +136,7 @@ def without_leaks(photos: PhotoFolder, findings: Findings, leaks: str | None) ->
     if not across:
         return replace(photos, checked=checked)
     copies = _copies(photos, across)
-    lines = "\n".join(f"  {shown(cluster)}" for cluster in across)
+    lines = _some([shown(cluster) for cluster in across])
     if leaks != "drop":
         log.warning(
             "!!! %d pictures of validation or test have copies on another side, so their accuracy flatters:\n%s\n"
@@ -151,6 +154,12 @@ def shown(cluster: Cluster) -> str:
     """A line for a cluster."""
     names = ", ".join(cluster.names[:6]) + (f" and {len(cluster.names) - 6} more" if len(cluster.names) > 6 else "")
     return f"{'same bytes' if cluster.exact else 'look alike'}: {names}"
+
+
+def _some(lines: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = [f"and {len(lines) - LISTED} more; result.json will name all"] if len(lines) > LISTED else []
+    return "\n".join(f"  {line}" for line in [*lines[:LISTED], *more])
 
 
 def left_out(photos: PhotoFolder) -> str:

@@ -4,6 +4,7 @@ All are compared with all, which for many takes a while; of a folder that grew o
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from hymtl.runtime import available_cores, threads
+from hymtl.runtime import available_cores
 
 SIDE = 16  # a perceptual hash has so many bits in each direction, low frequencies first
 COARSE = 8  # of which so many sort out most pairs
@@ -87,7 +88,7 @@ def _near(hashes: Sequence[bytes], fresh: int, *, progress: bool) -> np.ndarray:
     coarse = _coarse(packed)
     starts = range(0, fresh, _ROWS)
     quiet = None if progress and len(starts) > _SOON else True
-    with threads(available_cores()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         rows = pool.map(lambda start: _alike(packed, coarse, start, min(start + _ROWS, fresh)), starts)
         for pairs in tqdm(rows, "comparing pictures", len(starts), unit="", leave=False, disable=quiet):
             found.append(pairs)

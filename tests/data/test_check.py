@@ -178,6 +178,12 @@ def test_leaks_are_warned_about_and_on_record(copy, caplog):
     assert "14 pictures of validation or test have copies on another side" in caplog.text
 
 
+def test_a_log_names_some_of_many_leaks_and_how_many_more(copy, caplog):
+    photos = leaky(copy)
+    check.without_leaks(photos, check.examine(photos), None)
+    assert caplog.text.count("same bytes: ") == check.LISTED < 13 and "and 3 more" in caplog.text
+
+
 def test_drop_takes_copies_out_of_validation_and_test(copy):
     (copy / "val" / "ants" / "copy.jpg").write_bytes(some(copy)[0].read_bytes())
     photos = read_folder(copy)
