@@ -18,17 +18,23 @@ from typing import BinaryIO, NoReturn
 
 ROOM = 8 * 2**30  # bytes that a process may ask for, so that a bomb that goes off takes no machine with it
 _POLL = 0.005  # seconds
+_STOPPED = 1.0  # seconds: who looks again only then was stopped
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: ``code`` is negative for a signal, ``peak`` bytes, ``seconds`` its wall-clock time."""
+    """How a process ended: ``code`` is negative for a signal, ``peak`` bytes, ``seconds`` its wall-clock time.
+
+    ``said`` is all that it printed, standard error last; ``answered`` is standard output alone, which a warning of a
+    library cannot come between.
+    """
 
     code: int
     said: str
     peak: int
     seconds: float
     hung: bool
+    answered: str = ""
 
     @property
     def traceback(self) -> bool:
@@ -62,26 +68,33 @@ class Limits:
 
 def run(work: Callable[[], int | None], *, limit: float, kill_after: float | None = None) -> Ended:
     """Fork, do ``work``, and wait; SIGKILL to it and all it started after ``kill_after``, or ``limit``, seconds."""
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = time.monotonic()
         process = os.fork()
         if process == 0:
-            _become(work, output)
+            _become(work, output, errors)
         status, usage, killed = _wait(process, limit if kill_after is None else kill_after)
         seconds = time.monotonic() - started
-        output.seek(0)
-        said = output.read().decode(errors="replace")
-    hung = killed and kill_after is None
-    return Ended(os.waitstatus_to_exitcode(status), said, usage.ru_maxrss * 1024, seconds, hung)
+        answered, complained = (_read(stream) for stream in (output, errors))
+    code, hung = os.waitstatus_to_exitcode(status), killed and kill_after is None
+    return Ended(code, answered + complained, usage.ru_maxrss * 1024, seconds, hung, answered)
+
+
+def _read(stream: BinaryIO) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="replace")
 
 
 def _wait(process: int, seconds: float) -> tuple[int, resource.struct_rusage, bool]:
-    until, killed = time.monotonic() + seconds, False
+    """Seconds in which this process was stopped itself, or the machine asleep, do not count."""
+    passed, killed, before = 0.0, False, time.monotonic()
     while True:
         found, status, usage = os.wait4(process, os.WNOHANG)
         if found:
             return status, usage, killed
-        if not killed and time.monotonic() > until:
+        now = time.monotonic()
+        passed, before = passed + min(now - before, _STOPPED), now
+        if not killed and passed > seconds:
             killed = _kill(process)
         time.sleep(_POLL)
 
@@ -94,14 +107,14 @@ def _kill(process: int) -> bool:
     return True
 
 
-def _become(work: Callable[[], int | None], output: BinaryIO) -> NoReturn:
+def _become(work: Callable[[], int | None], output: BinaryIO, errors: BinaryIO) -> NoReturn:
     """The child, which leaves nothing of the parent's undone or done twice: it never returns."""
     code = 70
     try:
         os.setsid()
         faulthandler.disable()  # pytest's
-        for descriptor, name in ((1, "stdout"), (2, "stderr")):
-            os.dup2(output.fileno(), descriptor)
+        for descriptor, name, file in ((1, "stdout", output), (2, "stderr", errors)):
+            os.dup2(file.fileno(), descriptor)
             stream = os.fdopen(descriptor, "w", closefd=False)
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)

@@ -43,7 +43,7 @@ def predicted(run: Path, folder: Path, limits: Limits) -> tuple[int, int]:
     """How many files of a folder have a prediction, and how many a refusal that names them."""
     ended = limits.run(lambda: cli.main(["predict", str(run), str(folder), "--json"]), str(folder), LIMIT)
     try:
-        rows = json.loads(ended.said[ended.said.index("[") : ended.said.rindex("]") + 1]) if ended.code >= 0 else []
+        rows = json.loads(ended.answered) if ended.code >= 0 else []
     except ValueError:
         limits.failures.append(f"{folder}: no JSON: {ended.said[-2000:]}")
         return 0, 0

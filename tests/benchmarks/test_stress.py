@@ -1,6 +1,8 @@
 """The stress program in small: `python benchmarks/stress.py` kills and mutates by the hundred."""
 
+import os
 import random
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -54,6 +56,28 @@ def test_the_stress_program_sees_what_is_lost(tmp_path, monkeypatch):
     limits.run(lambda: __import__("os").abort(), "a crash", 10)
     limits.run(lambda: __import__("time").sleep(100), "a hang", 0.1)
     assert [limits.counts[name] for name in ("traceback", "crash", "hang")] == [1, 1, 1]
+
+
+def test_time_in_which_the_stress_program_itself_was_stopped_is_no_hang(monkeypatch):
+    """By a shell's Ctrl-Z, or as a laptop is closed: the clock jumps by an hour."""
+    asked = []
+
+    def jumping():
+        asked.append(1)
+        return time.perf_counter() + 3600 * (len(asked) > 4)
+
+    monkeypatch.setattr(forks, "time", SimpleNamespace(monotonic=jumping, sleep=time.sleep))
+    assert not forks.run(lambda: time.sleep(0.3), limit=60).hung
+
+
+def test_what_a_library_says_meanwhile_is_no_part_of_the_answer():
+    def work():
+        os.write(1, b"[1,")
+        os.write(2, b"UserWarning: [odd]")
+        os.write(1, b"2]")
+
+    ended = forks.run(work, limit=10)
+    assert ended.answered == "[1,2]" and ended.said == "[1,2]UserWarning: [odd]"
 
 
 def test_sixteen_good_photos_beside_ten_bombs_are_all_answered(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hymtl import cli
-from hymtl.compare import comparison
+from hymtl.compare import comparison, grouping
 from hymtl.errors import HymtlError
 from hymtl.records import plain
 from tests.compare import runs
@@ -93,6 +93,22 @@ def mutated(text: str, chance: random.Random) -> str:
         if not content:
             break
     return json.dumps(content)
+
+
+def test_a_record_that_makes_no_table_is_listed_beside_the_others(tmp_path, monkeypatch):
+    """Whatever statistics trip over that no field's range tells."""
+    runs.write(tmp_path / "good")
+    runs.write(tmp_path / "bad", "frozen", seed=7)
+    tables = grouping.tables
+
+    def tripping(found, absent=()):
+        if any(run.seed == 7 for run in found):
+            raise ZeroDivisionError("no photo\x1b")
+        return tables(found, absent)
+
+    monkeypatch.setattr(grouping, "tables", tripping)
+    said = comparison.compare([tmp_path])
+    assert "1 finished run, 1 UNREADABLE" in said and "makes no table: ZeroDivisionError: no photo\\x1b" in said
 
 
 def test_mutated_records_are_listed_and_never_an_error(tmp_path):

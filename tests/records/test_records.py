@@ -61,6 +61,8 @@ def test_a_record_comes_back_as_it_was_written(old, tmp_path):
         ({"seed": "0"}, "seed"),
         ({"best": {"epoch": 0, "val_acc": 1.5, "val_loss": 0.1}}, "best.val_acc"),
         ({"best": {"epoch": 0, "val_acc": float("nan"), "val_loss": 0.1}}, "best.val_acc"),
+        ({"best": {"epoch": 0, "val_acc": 1.0, "balanced_acc": float("nan")}}, "best.balanced_acc"),
+        ({"seconds": {"fit": float("inf")}}, "seconds.fit"),
         ({"bytes": {"float": -1, "int8": None}}, "bytes.float"),
         ({"bytes": {"float": 1, "int8": None}}, "bytes.int8"),
         ({"dataset": []}, "dataset"),
