@@ -1,6 +1,6 @@
 """Who is told how a run goes: what ``logger`` of a config describes, made; and how anything of a config is."""
 
-from typing import Any
+from typing import Any, cast
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -13,8 +13,11 @@ from hymtl.errors import HymtlError, in_one_line
 
 def of(cfg: DictConfig | None) -> list[Logger]:
     """The one that ``cfg`` describes, or the several in it, by name."""
-    alone = bool(cfg and "_target_" in cfg)
-    chosen = {"logger": cfg} if alone else {f"logger.{name}": one for name, one in (cfg or {}).items() if one}
+    if cfg and "_target_" in cfg:
+        chosen = {"logger": cfg}
+    else:
+        several = cast(dict[str, DictConfig | None], cfg or {})
+        chosen = {f"logger.{name}": one for name, one in several.items() if one}
     loggers = {setting: instantiated(logger, "logger") for setting, logger in chosen.items()}
     for setting, logger in loggers.items():
         try:
