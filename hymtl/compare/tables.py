@@ -123,7 +123,8 @@ class Table:
             differ = " (several: times of different machines don't compare)" * (len(machines) > 1)
             notes.append(f"A photo's time is hymtl benchmark's, on {_some(machines)}{differ}.")
         if len(commits := self._all("git")) > 1:
-            notes.append(f"The runs are of different code: {_some([commit[:12] for commit in commits])}.")
+            named = [f"{commit[:12]}{' with changes' * commit.endswith('-dirty')}" for commit in commits]
+            notes.append(f"The runs are of different code: {_some(named)}.")
         return notes
 
     def _all(self, key: str) -> list[str]:

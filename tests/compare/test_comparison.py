@@ -336,3 +336,10 @@ def test_a_setting_that_another_stands_for_is_shown_as_the_number_it_is(tmp_path
         file.write_text(yaml.safe_dump(config))
     printed = comparison.compare([tmp_path])
     assert "data.resize=256" in printed and "data.resize=300" in printed and "${" not in printed
+
+
+def test_a_commit_with_changes_is_told_from_the_commit(tmp_path):
+    for seed, commit in enumerate(("1" * 40, "1" * 40 + "-dirty")):
+        file = runs.write(tmp_path / str(seed), seed=seed) / "result.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"git": commit}))
+    assert "The runs are of different code: 111111111111, 111111111111 with changes." in table_of(tmp_path).notes
