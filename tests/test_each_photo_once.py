@@ -12,7 +12,8 @@ from hymtl.data import drawn
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
-STRATEGIES = ("finetune", "frozen", "quantized", "qat", "gradual")
+SWEPT = "finetune,frozen,quantized,qat"
+STRATEGIES = (*SWEPT.split(","), "gradual")
 GRADUAL = ["strategy.head_epochs=1", "strategy.backbone_lr=0"]
 # Nothing is learned, so that what is scored is the same network however many processes there are.
 STILL = [
@@ -40,22 +41,20 @@ def train(*words):
 
 @pytest.fixture(scope="module")
 def score(tmp_path_factory):
-    """Accuracy and loss of each epoch of each strategy, by photos and processes, in sweeps or each alone."""
+    """Accuracy and loss of each epoch of a strategy, by photos and processes, in a sweep of several or alone."""
     folder = tmp_path_factory.mktemp("processes")
 
     @cache
-    def run(photos, devices, swept):
-        made = folder / f"{photos}-{devices}-{swept}"
+    def run(strategies, photos, devices, swept):
+        made = folder / f"{strategies}-{photos}-{devices}-{swept}"
         pictures = folder / f"pictures-{photos}"
         pictures = pictures if pictures.is_dir() else pictures_of(pictures, photos)
         words = [*STILL, "data=folder", f"data.root={pictures}", f"trainer.devices={devices}"]
+        words += GRADUAL if strategies == "gradual" else []
         if swept:
-            train("-m", f"strategy={','.join(STRATEGIES[:-1])}", *words, f"hydra.sweep.dir={made}")
-            train("-m", "strategy=gradual", *words, *GRADUAL, f"hydra.sweep.dir={made}")
+            train("-m", f"strategy={strategies}", *words, f"hydra.sweep.dir={made}")
         else:
-            for name in STRATEGIES:
-                own = GRADUAL if name == "gradual" else []
-                train(f"strategy={name}", *words, *own, f"hydra.run.dir={made}/{name}")
+            train(f"strategy={strategies}", *words, f"hydra.run.dir={made}/alone")
         found = [json.loads(file.read_text()) for file in made.glob("*/result.json")]
         return {run["strategy"]: run["history"] for run in found}
 
@@ -63,10 +62,13 @@ def score(tmp_path_factory):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("devices", [2, 3])
-@pytest.mark.parametrize(("photos", "swept"), [(10, True), (11, True), (11, False), (153, False)])
+@pytest.mark.parametrize(
+    ("photos", "devices", "swept"),
+    [(10, 2, True), (10, 3, True), (11, 2, True), (11, 3, True), (11, 2, False), (153, 2, False)],
+)
 def test_each_photo_counts_once(score, strategy, devices, photos, swept):
-    alone, together = score(photos, 1, swept)[strategy], score(photos, devices, swept)[strategy]
+    asked = SWEPT if swept and strategy in SWEPT.split(",") else strategy
+    alone, together = (score(asked, photos, count, swept)[strategy] for count in (1, devices))
     print(strategy, photos, devices, together["val/acc"], alone["val/acc"], together["val/loss"], alone["val/loss"])
     assert all(round(accuracy * photos, 3).is_integer() for accuracy in together["val/acc"])
     assert together["val/acc"] == pytest.approx(alone["val/acc"], abs=1e-6)
