@@ -1,4 +1,4 @@
-"""Keep the random state in checkpoints, so that a resumed run draws the same dropout as one never stopped."""
+"""What is random in a resumed run: the same dropout, order and augmentation as in one that was never stopped."""
 
 from typing import Any
 
@@ -6,11 +6,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from hymtl.data.datamodule import PhotoDataModule
+
 
 class RandomState(pl.Callback):
     """Saves torch's random state, of the CPU and of the first process's GPU, and puts it back before training goes on.
 
-    Augmentation has no need of it (see :class:`hymtl.data.dataset.PhotoDataset`); dropout has.
+    Augmentation has no need of it (see :class:`hymtl.data.dataset.PhotoDataset`), only of the epoch; dropout has.
     """
 
     def __init__(self) -> None:
@@ -23,6 +25,13 @@ class RandomState(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._restored = state_dict
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        pictures = getattr(trainer, "datamodule", None)
+        if isinstance(pictures, PhotoDataModule):
+            pictures.begins_with = checkpoint["epoch"] + 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Not sooner: building loaders and metrics may draw. A checkpoint's tensors were moved with the rest of it.

@@ -17,6 +17,7 @@ class PhotoDataModule(pl.LightningDataModule):
         super().__init__()
         self.pictures = pictures
         self.batches: Batches = pictures
+        self.begins_with = 0  # the epoch that a resumed run goes on with
 
     def setup(self, stage: str) -> None:
         self.pictures.overfit = self.trainer is not None and self.trainer.overfit_batches > 0
@@ -25,8 +26,10 @@ class PhotoDataModule(pl.LightningDataModule):
         loader = self.batches.loader("train", shuffle=True)
         if self.trainer is not None:
             # Lightning makes the iterator, from which worker processes draw at once, before it sets the epoch: after
-            # a resume they would prepare that of epoch 0.
-            cast(EpochSampler, loader.sampler).set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+            # a resume they would prepare that of epoch 0. Where a scheduler goes by steps, it even does so, to count
+            # them, before it knows the epoch itself.
+            known = self.trainer.fit_loop.epoch_progress.current.processed
+            cast(EpochSampler, loader.sampler).set_epoch(max(known, self.begins_with))
         return self._shared(loader, "train", steps_of=loader.batch_size)
 
     def val_dataloader(self) -> DataLoader:
