@@ -36,9 +36,12 @@ def prepared(words: list[str], conf: Path) -> list[str]:
     """
     words = [_quoted_path(word) for word in words]
     resumed = [word.partition("=")[2] for word in words if word.startswith("resume=")]
-    if not resumed or _unquoted(resumed[-1]) in ("", "null"):
+    folder = _unquoted(resumed[-1]) if resumed else "null"
+    if not folder:  # a shell's variable that is not set: not to begin anew without a word
+        raise HymtlError("resume= names no folder. Give that of a run.")
+    if folder == "null":
         return words
-    return _resumed(Path(_unquoted(resumed[-1])), [word for word in words if not word.startswith("resume=")], conf)
+    return _resumed(Path(folder), [word for word in words if not word.startswith("resume=")], conf)
 
 
 def prepared_or_exit(words: list[str], conf: Path) -> list[str]:

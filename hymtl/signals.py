@@ -53,6 +53,11 @@ def handled() -> bool:
     return _State.process != 0
 
 
+def stopped() -> bool:
+    """Whether this process was told to end."""
+    return _State.stopped
+
+
 def go_on_with(command: str | None) -> None:
     """What a user who stops this process from now on is told to type; None where whoever ends has its own words."""
     _State.goes_on_with = command

@@ -35,6 +35,12 @@ def test_the_recorded_overrides_come_back_and_epochs_may_grow(recorded):
     assert words[3:] == [f"resume='{folder}'", f"hydra.run.dir='{folder}'", "hydra.output_subdir=null"]
 
 
+def test_an_empty_folder_begins_nothing_anew():
+    with pytest.raises(HymtlError, match="resume= names no folder"):
+        prepared("resume=")
+    assert prepared("resume=null", "seed=1") == ["resume=null", "seed=1"]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

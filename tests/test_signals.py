@@ -114,7 +114,8 @@ def test_a_stopped_sweep_ends_as_a_whole_and_says_how_to_go_on(train, tmp_path):
 
     ended = train("-m", "seed=0,1", "hydra.job.name=train", f"hydra.sweep.dir={sweep}", first=stop)
     assert ended.code == 143 and not ended.traceback, ended.said
-    assert f"hydra.sweep.dir={sweep}" in ended.said.split("To go on: python train.py ")[1]
+    go_on = ended.said.split("To go on: python train.py ")[1]
+    assert f"hydra.sweep.dir={sweep}" in go_on and "exclude_keys" not in go_on and len(go_on.splitlines()) == 1, go_on
     assert [file.parent.parent.name.split(",")[0] for file in sweep.glob("*/checkpoints/last.ckpt")] == ["seed=0"]
     assert not list(sweep.glob("*/failure.json"))
 

@@ -26,8 +26,9 @@ def train(words: list[str], conf: Path) -> None:
     import hydra  # here, so that the other sub-commands do not wait for it
 
     from hymtl import resuming
-    from hymtl.sweep import plugins, preflight
+    from hymtl.sweep import end, plugins, preflight
 
+    end.typed[:] = words
     sys.argv[1:] = preflight.refuse_or_announce(resuming.prepared_or_exit(words, conf), conf)
     with plugins.in_words():
         hydra.main(version_base="1.3", config_path=str(conf.absolute()), config_name="config")(experiment)()

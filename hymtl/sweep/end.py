@@ -15,6 +15,8 @@ from hymtl.records import failure, job, result
 from hymtl.runtime import train_command
 from hymtl.sweep import plugins
 
+typed: list[str] = []  # the command line, before anything was added to it
+
 
 class CompareAtTheEnd(Callback):
     """A Hydra callback. It runs where the sweep was started and sees the jobs by their files alone.
@@ -52,7 +54,7 @@ class CompareAtTheEnd(Callback):
 
     def _cut_short(self, sweep: Path, process: int) -> None:
         """As the process ends without having come here: a worker was killed, or a search found nothing that works."""
-        if os.getpid() != process:  # forked
+        if os.getpid() != process or signals.stopped():  # forked; or it was said as the signal came
             return
         failed, unfinished = self._failed(sweep), _unfinished(sweep)
         if unfinished:
@@ -97,5 +99,5 @@ def _said(failed: list[Path], sweep: Path) -> str:
 
 def _command(sweep: str) -> str:
     """What goes on with a sweep: the command that began it, in the same folder."""
-    words = [word for word in sys.argv[1:] if not word.startswith("hydra.sweep.dir=")]
+    words = [word for word in typed or sys.argv[1:] if not word.startswith("hydra.sweep.dir=")]
     return f"{train_command()} {shlex.join([*words, f'hydra.sweep.dir={sweep}'])}"
