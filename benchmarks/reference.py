@@ -1,0 +1,127 @@
+"""The reference table: every strategy on both backbones, in five folds over all photos.
+
+    python benchmarks/reference.py --photos DIR --weights STATE_DICT --runs DIR
+
+Each row is a sweep of `python train.py -m` in a folder of its own under --runs. Stop it and start it again: finished runs are
+kept, one that was cut short goes on. What trains on kept features, or solves a head, runs its whole recipe with three
+seeds; what trains the backbone runs --epochs epochs with one seed (the rate's steps scaled with them) in bfloat16 where
+--precision says so. `--table` prints what is there and trains nothing. Markdown on stdout, progress on stderr.
+"""
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import tables  # noqa: E402
+from benchmarks.given import facts  # noqa: E402
+from benchmarks.recipes import quoted  # noqa: E402
+from hymtl.compare import grouping, runs  # noqa: E402
+from hymtl.compare.rows import Row  # noqa: E402
+from hymtl.compare.tables import Table  # noqa: E402
+
+FOLDS, EPOCHS = 5, 25
+WHOLE = ("probe", "quantized_probe", "frozen", "quantized", "partial")  # their features are computed once
+SHORT = {"finetune": 7, "qat": 5, "lp_ft": 7, "gradual": 7, "ptq": 7, "scratch": 7}  # the rate's step in 25 epochs
+BACKBONES = ("efficientnet_lite0", "resnet18")
+HEAD = (
+    "strategy", "epochs, seeds, precision", "accuracy, each fold's best epoch", "corrected for that choice",
+    "95 % interval", "points below the first", "adjusted p", "MB", "fit, s a fold", "sha256 of the records",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A row of the table: ``words`` are overrides of train.py."""
+
+    backbone: str
+    strategy: str
+    words: tuple[str, ...]
+
+    def folder(self, root: Path) -> Path:
+        return root / self.backbone / self.strategy
+
+
+def main() -> None:
+    options = arguments()
+    for plan in [] if options.table else plans(options):
+        print(f"{plan.backbone} {plan.strategy}", file=sys.stderr, flush=True)
+        train(plan, options)
+    for name, value in facts(options.photos, "resnet18", str(options.weights)).items():
+        print(f"- {name}: {value}")
+    for backbone in BACKBONES:
+        for table in grouping.tables(runs.find([options.runs / backbone]).runs):
+            print(f"\n{backbone}: {table.title}\n")
+            print(tables.table(HEAD, (cells(row, table) for row in table.rows)))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, required=True, help="a folder as data=folder takes it")
+    parser.add_argument("--weights", type=Path, required=True, help="a float state dict of resnet18")
+    parser.add_argument("--runs", type=Path, required=True, help="where finished runs are kept")
+    parser.add_argument("--epochs", type=int, default=8, help="of what trains the backbone")
+    parser.add_argument("--precision", default="32-true", help="of what trains the backbone: bf16-mixed, say")
+    parser.add_argument("--backbones", default=",".join(BACKBONES))
+    parser.add_argument("--strategies", default=",".join((*WHOLE, *SHORT)))
+    parser.add_argument("--table", action="store_true", help="train nothing, print what there is")
+    return parser.parse_args()
+
+
+def plans(options: argparse.Namespace) -> list[Plan]:
+    """All rows; of each strategy in turn both backbones, so that what was reached in the time given compares."""
+    made = []
+    for strategy in options.strategies.split(","):
+        words = ["seed=0,1,2"]
+        if strategy in SHORT:
+            step = max(1, round(SHORT[strategy] * options.epochs / EPOCHS))
+            words = [f"epochs={options.epochs}", f"recipe.step_size={step}", f"trainer.precision={options.precision}"]
+        made += [Plan(backbone, strategy, tuple(words)) for backbone in options.backbones.split(",")]
+    return made
+
+
+def train(plan: Plan, options: argparse.Namespace) -> None:
+    words = [
+        "data=folder", f"data.root={quoted(options.photos.resolve())}", f"backbone={plan.backbone}",
+        f"strategy={plan.strategy}", f"data.folds={FOLDS}", f"data.fold={','.join(map(str, range(FOLDS)))}",
+        "data.features_gb=4", "trainer.accelerator=cpu", "~callbacks.pictures", "logger=null", *plan.words,
+        f"hydra.sweep.dir={quoted(plan.folder(options.runs).resolve())}",
+    ]  # fmt: skip
+    if plan.backbone == "resnet18" and plan.strategy != "scratch":
+        words.append(f"backbone.weights={quoted(options.weights.resolve())}")
+    done = subprocess.run(
+        [sys.executable, "train.py", "-m", *words], cwd=ROOT, env=os.environ, stdout=sys.stderr, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{plan.folder(options.runs)}: exit code {done.returncode}")
+
+
+def cells(row: Row, table: Table) -> list[str]:
+    """A row, beside the first of its table, with Holm's adjusted p-value of the paired test over photos."""
+    run, first = row.runs[0].result, table.rows[0]
+    pair = next((pair for pair in table.pairs if {id(pair.first), id(pair.second)} == {id(first), id(row)}), None)
+    behind = first.accuracy.mean - row.accuracy.mean
+    seeds = f"{len(row.seeds)} seed{'s' * (len(row.seeds) > 1)}"
+    return [
+        f"`{run.strategy}`", f"{run.epochs}, {seeds}, {run.precision}",
+        f"{row.accuracy.mean:.4f}", f"{row.accuracy.mean - row.flattery:.4f}",
+        "{:.3f} to {:.3f}".format(*row.interval),
+        f"{100 * behind:.1f}" if pair else "", f"{pair.p:.2g}" if pair else "",
+        f"{row.size / 1e6:.1f}", f"{row.fit_seconds.mean:.0f}" if row.fit_seconds else "", digest(row)[:12],
+    ]  # fmt: skip
+
+
+def digest(row: Row) -> str:
+    """The sha256 of all result.json of a row, one after the other, in the order of seeds and folds."""
+    ordered = sorted(row.runs, key=lambda run: (run.seed, run.split.fold or 0))
+    return hashlib.sha256(b"".join((run.folder / "result.json").read_bytes() for run in ordered)).hexdigest()
+
+
+if __name__ == "__main__":
+    main()
