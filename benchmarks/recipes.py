@@ -32,12 +32,16 @@ RECIPES = {
 EPOCHS = 25  # of the recipes
 RUN_IN_FULL = ("frozen", "quantized")  # by hymtl: what it computes once is paid for by all epochs together
 PRECISIONS = {"default": [], "32": ["trainer.precision=32-true"], "bf16": ["trainer.precision=bf16-mixed"]}
+PEERS = ("finetune", "frozen")  # the recipes that benchmarks/peers.py knows
 COMMANDS = ("backbone=efficientnet_lite0 strategy=frozen", "backbone=resnet18 strategy=frozen", "backbone=resnet18")
 
 
 @dataclass
 class Run:
-    """One process: ``loop`` is "tutorial" or "hymtl", with the precision if one was asked for; see process.Process."""
+    """One process: ``loop`` is "tutorial", "hymtl", with the precision if one was asked for, or a peer's name.
+
+    The others are as in process.Process.
+    """
 
     recipe: str
     loop: str
@@ -55,9 +59,10 @@ def main() -> int:
         given = prepare(options, Path(folder))
         report = [tables.environment(given["facts"], load)]
         print(report[0], flush=True)
-        runs = compare(options, Path(folder))
+        alone: list[dict] = []
+        runs = compare(options, Path(folder), alone)
         races = race(options, Path(folder))
-    report += tables.recipes(runs, EPOCHS) if runs else []
+    report += tables.recipes(runs, EPOCHS, alone) if runs else []
     report += [tables.races(races, options.to_accuracy, options.rounds)] if races else []
     report += [tables.busy(load)] if tables.busy(load) else []
     print("\n" + "\n\n".join(report[1:]))
@@ -75,6 +80,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=2, help="to measure; 25 leaves nothing to extrapolate")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--precision", default="default", help=f"of hymtl, one or more of {','.join(PRECISIONS)}")
+    parser.add_argument("--peers", default="", help="beside them: lightning (plain), fastai where it is installed")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting more for hymtl")
     parser.add_argument("--to-accuracy", type=float, help="seconds to this validation accuracy, at most 25 epochs")
     parser.add_argument("--command", action="append", metavar="WORDS", help="what races for it, in place of our three")
@@ -88,6 +94,7 @@ def arguments() -> argparse.Namespace:
         parser.error("give --photos DIR, or --quick")
     chosen = "" if options.to_accuracy else ",".join(RECIPES)
     options.recipes = choices(parser, "--recipes", chosen if options.recipes is None else options.recipes, RECIPES)
+    options.peers = choices(parser, "--peers", options.peers, {"lightning": None, "fastai": None})
     options.precision = choices(parser, "--precision", options.precision, PRECISIONS)
     return options
 
@@ -116,19 +123,34 @@ def prepare(options: argparse.Namespace, folder: Path) -> dict:
     return given
 
 
-def compare(options: argparse.Namespace, folder: Path) -> list[Run]:
+def compare(options: argparse.Namespace, folder: Path, alone: list[dict]) -> list[Run]:
+    """All runs, taking turns; each round adds to ``alone`` what the convolutions of each recipe take by themselves."""
     runs = []
     for turn in range(options.rounds):
+        if options.recipes:
+            alone.append(convolutions(options))
         for recipe in options.recipes:
             commands = {"tutorial": tutorial(options, recipe, folder)}
             for precision in options.precision:
                 if recipe != "quantized" or precision != "bf16":  # an int8 backbone knows no bf16
                     name = "hymtl" if precision == "default" else f"hymtl {precision}"
                     commands[name] = hymtl(options, recipe, PRECISIONS[precision], folder / "run")
+            for peer in options.peers if recipe in PEERS else []:
+                commands[peer] = python("benchmarks/peers.py", peer, *tutorial(options, recipe, folder)[2:])
             for name, command in commands.items():
                 runs.append(measure(recipe, name, command, folder))
                 say(runs[-1], f"round {turn + 1}")
     return runs
+
+
+def convolutions(options: argparse.Namespace) -> dict[str, float]:
+    """Seconds an epoch, by recipe and type."""
+    counts = [str(len(list((options.photos / split).glob("*/*.[jJpP]*")))) for split in ("train", "val")]
+    words = ["--backbone", options.backbone, "--train", counts[0], "--val", counts[1]]
+    done = process.run(python("benchmarks/convolutions.py", *words))
+    if done.error:
+        raise SystemExit(done.error)
+    return json.loads(done.said.splitlines()[-1])
 
 
 def tutorial(options: argparse.Namespace, recipe: str, folder: Path) -> list[str]:

@@ -30,8 +30,8 @@ def figures(run, epochs: int) -> dict:
     lasted = [epoch["end"] - epoch["start"] for epoch in record]
     rest = record[1:] or record
     steady = mean(lasted[1:] or lasted)
-    parts = {part: mean_or_none([epoch[part] for epoch in rest]) for part in PARTS}
-    seen = sum(parts[part] for part in ("waiting", "forward", "backward", "validation"))
+    parts = {part: mean_or_none([epoch.get(part) for epoch in rest]) for part in PARTS}
+    seen = sum(parts[part] or 0 for part in ("waiting", "forward", "backward", "validation"))
     return parts | {
         "measured": len(record),
         "whole": run.ended - run.started + (epochs - len(record)) * steady,
@@ -50,22 +50,30 @@ def mean_or_none(values: list) -> float | None:
     return None if None in values else mean(values)
 
 
-def recipes(runs: list, epochs: int) -> list[str]:
-    """The three parts of the report: the ratios, the split, and how to read both."""
+def recipes(runs: list, epochs: int, alone: list[dict]) -> list[str]:
+    """The four parts of the report: the ratios, the limit, the split, and how to read them.
+
+    ``alone`` has of each round what the convolutions of an epoch take by themselves.
+    """
     groups = grouped(runs).items()
     failed = [key for key, group in groups if any(run.error for run in group)]  # its rounds have lost their partners
     found = {key: [] if key in failed else [figures(run, epochs) for run in group] for key, group in groups}
     ours = [key for key in found if key[1] != "tutorial"]
     ratios = table(
-        ("recipe", "s/epoch: tutorial", "hymtl", "ratio", f"{epochs} epochs, s: tutorial", "hymtl", "ratio (rounds)",
-         "peak GB: tutorial", "hymtl"),
+        ("recipe", "s/epoch: tutorial", "this", "ratio", f"{epochs} epochs, s: tutorial", "this", "ratio (rounds)",
+         "peak GB: tutorial", "this"),
         (ratio_row(key, found, epochs) for key in ours),
+    )  # fmt: skip
+    limit = table(
+        ("recipe", "an epoch, s", "its convolutions alone, s", "ratio (rounds)", "the command but its epochs, s",
+         "start", "first epoch above the others", "end"),
+        (limit_row(key, found[key], alone) for key in ours if found[key] and key[1].startswith("hymtl")),
     )  # fmt: skip
     split = table(
         ("recipe, loop", "start-up", "(decode)", "first epoch", *PARTS, "other", "end", "best val. acc. (epochs)"),
-        (split_row(key, group) for key, group in found.items()),
+        (split_row(key, group) for key, group in found.items() if key[1].startswith(("tutorial", "hymtl"))),
     )
-    return [ratios, split, notes(epochs)]
+    return [ratios, limit, split, notes(epochs)]
 
 
 def grouped(runs: list) -> dict[tuple[str, str], list]:
@@ -77,7 +85,7 @@ def grouped(runs: list) -> dict[tuple[str, str], list]:
 
 def ratio_row(key: tuple[str, str], found: dict, epochs: int) -> list[str]:
     recipe, loop = key
-    name = f"{recipe}{loop.removeprefix('hymtl')}"
+    name = f"{recipe}{loop.removeprefix('hymtl')}" if loop.startswith("hymtl") else f"{recipe}, by {loop}"
     theirs, ours = found[recipe, "tutorial"], found[key]
     if not theirs or not ours:
         return [name, *["failed"] * 8]
@@ -91,6 +99,20 @@ def ratio_row(key: tuple[str, str], found: dict, epochs: int) -> list[str]:
         f"**{median(whole):.2f}** ({', '.join(f'{one:.2f}' for one in whole)})",
         *(middle(of, "peak_gb", 2) for of in both),
     ]
+
+
+def limit_row(key: tuple[str, str], group: list[dict], alone: list[dict]) -> list[str]:
+    """An epoch beside its convolutions, and what the command takes that is no epoch."""
+    recipe, loop = key
+    limits = [one[f"{recipe} {'bfloat16' if 'bf16' in loop else 'float32'}"] for one in alone]
+    ratios = [figure["steady"] / limit for figure, limit in zip(group, limits, strict=True)]
+    beside = [{"start": f["start"], "first": f["first"] - f["steady"], "end": f["end"]} for f in group]
+    return [
+        f"{recipe}{loop.removeprefix('hymtl')}", middle(group, "steady"), f"{median(limits):.2f}",
+        f"**{median(ratios):.2f}** ({', '.join(f'{ratio:.2f}' for ratio in ratios)})",
+        f"{median([sum(one.values()) for one in beside]):.1f}",
+        *(middle(beside, of) for of in ("start", "first", "end")),
+    ]  # fmt: skip
 
 
 def split_row(key: tuple[str, str], group: list[dict]) -> list[str]:
@@ -121,6 +143,11 @@ is of epochs alone, the second of all that the command does.
 Tutorial: float32, 4 workers at batch 4, 8 at batch 16, every photo decoded in every epoch; where it is quantized, its
 int8 backbone is hymtl's, made beforehand. Peak GB: the larger of the sampled
 sum of PSS (memory that processes share counts once) over a process and its workers, and the ru_maxrss of its largest.
+
+The limit is what `benchmarks/convolutions.py` took in the same round: each convolution by itself, of the same shapes,
+batch, type and memory format, forward, and where the recipe trains it backward too. An epoch cannot be faster than
+these; what it takes more is everything else: other layers, optimizer, loading, Lightning. What is no epoch is start-up
+to the first epoch, what the first takes above the others, and all after the last.
 
 The split is of an epoch. decode and augment are seconds of work in both phases: workers do them side by side, and
 waiting and validation contain what of them is waited for. waiting is between training steps, with what Lightning does

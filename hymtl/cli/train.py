@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hymtl.errors import HymtlError
+from hymtl.runtime import ends_quickly
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -23,6 +24,7 @@ def train(words: list[str], conf: Path) -> None:
 
     The process ends here, with code 1, where it fails.
     """
+    ended_well = ends_quickly()
     import hydra  # here, so that the other sub-commands do not wait for it
 
     from hymtl import resuming
@@ -32,6 +34,7 @@ def train(words: list[str], conf: Path) -> None:
     sys.argv[1:] = preflight.refuse_or_announce(resuming.prepared_or_exit(words, conf), conf)
     with plugins.in_words():
         hydra.main(version_base="1.3", config_path=str(conf.absolute()), config_name="config")(experiment)()
+    ended_well()
 
 
 def experiment(cfg: "DictConfig") -> float | None:

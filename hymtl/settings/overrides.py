@@ -41,6 +41,7 @@ class Overrides:
         self._context = initialize_config_dir(str(conf.resolve()), version_base="1.3")
         self._declared: dict[str, DictConfig] = {}
         self._unswept: dict[tuple[str, ...], DictConfig] = {}
+        self._known: dict[str, list[str]] = {}  # options of groups
 
     def __enter__(self) -> "Overrides":
         self._context.__enter__()
@@ -166,10 +167,13 @@ class Overrides:
         return sorted({*self._options(group), *([meant.NULL] if group in DISPENSABLE else [])})
 
     def _options(self, group: str) -> list[str]:
-        """What may be chosen of a group, in its folders too."""
-        inside = self._loader.get_group_options(group, results_filter=ObjectType.GROUP)
-        options = [o for o in self._loader.get_group_options(group) if not o.startswith("_")]
-        return options + [f"{folder}/{option}" for folder in inside for option in self._options(f"{group}/{folder}")]
+        """What may be chosen of a group, in its folders too; Hydra looks through all of conf/ for each, so asked once."""
+        if group not in self._known:
+            inside = self._loader.get_group_options(group, results_filter=ObjectType.GROUP)
+            options = [o for o in self._loader.get_group_options(group) if not o.startswith("_")]
+            options += [f"{folder}/{option}" for folder in inside for option in self._options(f"{group}/{folder}")]
+            self._known[group] = options
+        return self._known[group]
 
     def _not_composed(self, words: Sequence[str], error: ConfigCompositionException) -> str:
         """Why, by the word that has the key which Hydra names."""

@@ -32,13 +32,16 @@ def test_recipes_prints_a_ratio_and_the_split_of_both_loops():
     known = ("CPU", "cores usable", "flags", "photos", "backbone", "load average before")
     assert all(f"- {name}: " in printed for name in known)
     by_name = {row[0]: row for row in rows(printed)}
-    _, theirs, ours, _, *whole, ratio, their_peak, our_peak = by_name["frozen"]
+    ratios, limit = (row for row in rows(printed) if row[0] == "frozen")
+    _, theirs, ours, _, *whole, ratio, their_peak, our_peak = ratios
     seconds = [float(cell.split()[0]) for cell in (theirs, ours, *whole)]
     assert all(value > 0 for value in [*seconds, float(their_peak), float(our_peak)])
     assert all("extrapolated from 1" in cell for cell in whole)
     assert float(ratio.split("**")[1]) == pytest.approx(seconds[2] / seconds[3], rel=0.1)
     for loop in ("tutorial", "hymtl"):
         assert len(by_name[f"frozen, {loop}"]) == len(by_name["recipe, loop"])
+    epoch, alone, above = float(limit[1]), float(limit[2]), float(limit[3].split("**")[1])
+    assert above == pytest.approx(epoch / alone, rel=0.1)
 
 
 @pytest.mark.slow

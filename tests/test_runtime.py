@@ -1,0 +1,33 @@
+"""How a process of ours ends."""
+
+import subprocess
+import sys
+
+PROCESS = """
+import atexit, sys
+from hymtl.runtime import ends_quickly
+
+class Kept:
+    def __del__(self):
+        print("taken apart")
+
+ended_well = ends_quickly()
+kept = Kept()
+kept.itself = kept
+atexit.register(print, "asked for")
+{end}
+"""
+
+
+def process(end: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", PROCESS.format(end=end)], capture_output=True, text=True, timeout=60)
+
+
+def test_a_process_that_ended_well_does_what_was_asked_for_and_takes_nothing_apart():
+    done = process("ended_well()")
+    assert (done.returncode, done.stdout) == (0, "asked for\n")
+
+
+def test_a_process_that_failed_ends_as_any_other():
+    done = process("sys.exit(3)")
+    assert (done.returncode, done.stdout) == (3, "asked for\ntaken apart\n")
