@@ -3,8 +3,8 @@
     python benchmarks/reference.py --photos DIR --weights STATE_DICT --runs DIR
 
 Each row is a sweep of `python train.py -m` in a folder of its own under --runs. Stop it and start it again: finished
-runs are kept, one that was cut short goes on. What trains on kept features, or solves a head, runs its whole recipe with
-three seeds; what trains the backbone runs --epochs epochs with one seed, the rate's steps scaled with them, in bfloat16
+runs are kept, one that was cut short goes on. What trains on kept features, or solves a head, runs its whole recipe
+with three seeds; what trains the backbone runs --epochs epochs with one, the rate's steps scaled with them, in bfloat16
 where --precision says so. `--table` prints what is there and trains nothing. Markdown on stdout, progress on stderr.
 """
 
