@@ -34,6 +34,10 @@ class Spent:
     epochs: float = 0.0
     processes: int = 0
 
+    @property
+    def outside(self) -> float:
+        return self.wall - self.epochs
+
     def add(self, done: process.Process, records: list[Path]) -> None:
         if done.error:
             raise SystemExit(done.error)
@@ -53,9 +57,9 @@ def main() -> None:
     print(tables.environment(given["facts"], os.getloadavg()[0]))
     print(f"- {len(jobs)} jobs of {options.epochs} epochs: {', '.join(options.strategies)}, seeds {options.seeds}\n")
     print(tables.table(HEAD, (row(name, spent, len(jobs)) for name, spent in found.items())))
-    outside = {name: spent.wall - spent.epochs for name, spent in found.items()}
+    ours, theirs = (found[name].outside for name in ("one sweep", "single commands"))
     print(
-        f"\nOutside its epochs the sweep spends {outside['one sweep'] / outside['single commands']:.2f} of the commands'."
+        f"\nOutside its epochs the sweep spends {ours / theirs:.2f} of what the single commands spend outside theirs."
     )
 
 
@@ -84,7 +88,8 @@ def singles(options: argparse.Namespace, jobs: list[tuple[str, str]], folder: Pa
 def sweep(options: argparse.Namespace, folder: Path) -> Spent:
     spent, runs = Spent(), folder / "sweep"
     choices = [f"strategy={','.join(options.strategies)}", f"seed={','.join(options.seeds)}"]
-    done = train(options, ["-m", *choices, f"hydra.sweep.dir={quoted(runs)}"], folder)
+    where = [f"hydra.sweep.dir={quoted(runs)}", "hydra.sweep.subdir=${strategy.name}${seed}"]
+    done = train(options, ["-m", *choices, *where], folder)
     spent.add(done, sorted(runs.glob("*/times.json")))
     return spent
 
@@ -109,9 +114,8 @@ def train(options: argparse.Namespace, words: list[str], home: Path) -> process.
 
 
 def row(name: str, spent: Spent, jobs: int) -> list[str]:
-    outside = spent.wall - spent.epochs
-    figures = (spent.wall, spent.epochs, outside)
-    return [name, str(spent.processes), *(f"{one:.0f}" for one in figures), f"{outside / jobs:.1f}"]
+    figures = (spent.wall, spent.epochs, spent.outside)
+    return [name, str(spent.processes), *(f"{one:.0f}" for one in figures), f"{spent.outside / jobs:.1f}"]
 
 
 if __name__ == "__main__":
