@@ -15,6 +15,7 @@ from hymtl.errors import HymtlError
 
 SPLITS = ("train", "val", "test")
 UNSPLIT = "all"  # the only split of pictures that have none yet
+HELD_OUT = ("train", "test")  # the splits of a folder whose validation part is still to be made
 # Names that others give to these splits: a class of such a name is none.
 MISNAMED = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -99,7 +100,8 @@ def read_folder(root: Path, name: str = "folder", suffixes: tuple[str, ...] = re
     """Read a dataset's folder, of files that end in one of ``suffixes``; no picture is decoded yet.
 
     Where it has neither ``train/`` nor ``val/``, its folders are the classes, of which
-    :func:`hymtl.data.splits.arrange` makes splits.
+    :func:`hymtl.data.splits.arrange` makes splits. Where it has ``train/`` and ``test/`` alone, as many collections
+    do, it makes training and validation of ``train/``.
 
     Raises:
         HymtlError: if the folder, a split or a class is missing or empty, or the splits' classes differ.
@@ -115,7 +117,8 @@ def read_folder(root: Path, name: str = "folder", suffixes: tuple[str, ...] = re
     splits, left_out = {}, []
     for split in given or [UNSPLIT]:
         folder = root / split if given else root
-        splits[split], others = _photos(root, folder, classes, suffixes)
+        name_of_split = UNSPLIT if given == list(HELD_OUT) and split == "train" else split
+        splits[name_of_split], others = _photos(root, folder, classes, suffixes)
         left_out += others
     return PhotoFolder(name, root, classes, splits, left_out=sorted(left_out))
 
@@ -125,13 +128,13 @@ def _check_split_names(root: Path, given: list[str]) -> None:
     folders = sorted(folder.name for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
     meant = {folder: MISNAMED[folder.lower()] for folder in folders if folder.lower() in MISNAMED}
     for split in ("train", "val"):
-        if split in given or not (given or meant):
+        if split in given or not (given or meant) or (given == list(HELD_OUT) and "val" not in meant.values()):
             continue
         others = [folder for folder, right in meant.items() if right == split]
         hint = f" Did you mean {split}/ by {others[0]}/? Rename it." if others else ""
         raise HymtlError(
             f"{root} has no folder {split}/.{hint} It must hold train/CLASS/ and val/CLASS/ folders, or CLASS/ folders "
-            "alone, which data.val_fraction splits."
+            "alone, which data.val_fraction splits, as it does train/CLASS/ beside test/CLASS/."
         )
 
 

@@ -38,6 +38,17 @@ def test_splits_by_other_names_are_recognized(pictures, tmp_path, old, new, mess
         find_photos("folder", str(copy))
 
 
+def test_of_a_training_and_a_test_folder_validation_is_cut_from_training(pictures, tmp_path):
+    copy = shutil.copytree(pictures, tmp_path / "copy")
+    (copy / "val").rename(copy / "test")
+    photos = arrange(find_photos("folder", str(copy)))
+    assert {name: len(split) for name, split in photos.splits.items()} == {"train": 20, "val": 4, "test": 12}
+    assert all(photo.name.startswith("train/") for name in ("train", "val") for photo in photos.splits[name])
+    assert all(photo.name.startswith("test/") for photo in photos.splits["test"])
+    folded = arrange(find_photos("folder", str(copy)), folds=4, fold=1)
+    assert {name: len(split) for name, split in folded.splits.items()} == {"train": 18, "val": 6, "test": 12}
+
+
 def test_two_splits_by_other_names_are_no_two_classes(pictures, tmp_path):
     copy = shutil.copytree(pictures, tmp_path / "copy")
     (copy / "train").rename(copy / "Training")
