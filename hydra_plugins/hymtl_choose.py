@@ -3,12 +3,9 @@
 from typing import Any
 
 from hydra.core.plugins import Plugins
-from hydra.errors import CompactHydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
-
-from hymtl.errors import HymtlError
 
 
 class Choose(Sweeper):
@@ -24,10 +21,7 @@ class Choose(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from hymtl.choose import race  # here, as Hydra imports this file at every start
 
-        try:
-            race.run(self.config, arguments, self._launch)
-        except HymtlError as error:
-            raise CompactHydraException(str(error)) from error
+        race.run(self.config, arguments, self._launch)
 
     def _launch(self, batch: list[list[str]]) -> None:
         self.launched += len(batch)

@@ -167,7 +167,7 @@ class Overrides:
         return sorted({*self._options(group), *([meant.NULL] if group in DISPENSABLE else [])})
 
     def _options(self, group: str) -> list[str]:
-        """What may be chosen of a group, in its folders too; Hydra looks through all of conf/ for each, so asked once."""
+        """What may be chosen of a group, in its folders too. Asked once: Hydra looks through all of conf/ each time."""
         if group not in self._known:
             inside = self._loader.get_group_options(group, results_filter=ObjectType.GROUP)
             options = [o for o in self._loader.get_group_options(group) if not o.startswith("_")]

@@ -10,6 +10,8 @@ from functools import partial
 
 from hydra._internal.utils import run_and_report
 
+from hymtl.errors import HymtlError
+
 # What brings the plugins, by the package that a plugin is of.
 EXTRAS = {"optuna": "search", "joblib": "joblib", "submitit": "slurm", "ray": "ray"}
 _FULL = "HYDRA_FULL_ERROR"  # where it is set, Hydra hands errors on
@@ -29,6 +31,7 @@ def check_installed(group: str, target: str) -> None:
 def in_words() -> Iterator[None]:
     """Errors of launchers and sweepers, as of a worker that was killed, end the process with a line and exit code 1.
 
+    So do our own, which say by themselves what to do.
     Of others Hydra makes what it always does. With ``HYDRA_FULL_ERROR=1`` all have their tracebacks.
     """
     if os.environ.get(_FULL):
@@ -37,6 +40,9 @@ def in_words() -> Iterator[None]:
     os.environ[_FULL] = "1"
     try:
         yield
+    except HymtlError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
     except Exception as error:
         del os.environ[_FULL]
         if not _is_of_plugin(error):
