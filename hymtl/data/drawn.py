@@ -22,9 +22,9 @@ VERSION = 2  # raise it whenever a picture would change: callers put it in the f
 KINDS = ("ants", "bees")
 SPLITS = {"train": 0, "val": 500_000}  # where the picture numbers of each split start, so that none is shared
 CROWDS = 0.25  # the share of pictures with several insects, all of one kind
-HIDDEN = 0.22  # the share of insects behind a leaf, by half or so
-SCALES = (0.33, 0.88)  # an insect's length in shorter sides of the picture, if it is alone: the small are as many as
-CROWD_SCALES = (0.24, 0.48)  # the large, on a logarithmic scale
+HIDDEN = 0.12  # the share of insects behind a leaf, by half or so
+SCALES = (0.5, 0.9)  # an insect's length in shorter sides of the picture, if it is alone: the small are as many as
+CROWD_SCALES = (0.35, 0.55)  # the large, on a logarithmic scale
 SUPERSAMPLE = 2  # insects are painted this much larger, then reduced: PIL does not antialias polygons
 
 
@@ -42,8 +42,8 @@ def _shadow(rng: Rng, ground: Image.Image, shapes: list[Shape]) -> Image.Image:
 
 def _develop(rng: Rng, picture: Image.Image) -> Image.Image:
     """The camera's part: focus, dappled light, exposure, colour cast and sensor noise."""
-    picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(*pick(rng, ((0, 1.5), (0, 1.5), (1.5, 2.5))))))
-    picture = _shaken(rng, picture) if rng.random() < 0.2 else picture
+    picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(*pick(rng, ((0, 1.2), (0, 1.2), (1.2, 2))))))
+    picture = _shaken(rng, picture) if rng.random() < 0.1 else picture
     dapple = np.asarray(noise(rng, picture.size, 3, 3), dtype=np.float32)[..., None] / 255
     cast = (rng.uniform(0.75, 1.4) * rng.uniform(0.92, 1.08, 3)).astype(np.float32)
     gain = (1 - rng.uniform(0, 0.6) * dapple) * cast

@@ -18,8 +18,8 @@ CUTICLES = ((30, 26, 26), (52, 36, 28), (70, 62, 52), (88, 46, 26), (124, 58, 30
 STRIPES = ((222, 172, 80), (204, 190, 150), (182, 118, 52))
 HAIRS = ((190, 150, 90), (150, 120, 84), (96, 80, 66), (206, 176, 110))
 MEMBRANES = ((226, 226, 216), (196, 184, 160), (150, 132, 110))
-WINGED_ANTS = 0.2  # the share of ants that have wings, as queens and males do for a day
-DARK_BEES = 0.3  # the share of bees whose stripes hardly show
+WINGED_ANTS = 0.5  # the share of ants that have wings, as queens and males do for a day
+DARK_BEES = 0.5  # the share of bees whose stripes hardly show
 
 
 @dataclass(frozen=True)
