@@ -1,0 +1,142 @@
+"""What is ours in the recipes, chosen without the photos that judge: by cross-validation inside training photos.
+
+    python benchmarks/defaults.py --photos PHOTOS/train --photos DIGITS --weights STATE_DICT --runs DIR
+
+Each question has a few answers. All are trained in five folds for few epochs, the better half for more, and what is
+left for the whole recipe with three seeds (successive halving: Jamieson and Talwalkar, AISTATS 2016). An answer's score
+is the accuracy of its last epoch, pooled over folds, the mean over seeds and over the sets of pictures given, each of
+which is a folder of CLASS/ folders. No best epoch is chosen anywhere. Finished runs are kept in --runs: stop it and
+start it again. Markdown on stdout, progress on stderr.
+"""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from statistics import mean
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import steady, tables  # noqa: E402
+from benchmarks.given import facts  # noqa: E402
+from benchmarks.recipes import quoted  # noqa: E402
+
+# A question: what is the same in all answers, and the answers, words of train.py; today's default is the first.
+QUESTIONS = {
+    "clipping, ResNet-18": (
+        "strategy=finetune backbone=resnet18",
+        ["trainer.gradient_clip_val=5.0", "trainer.gradient_clip_val=null", "trainer.gradient_clip_val=1.0"],
+    ),
+    "clipping, EfficientNet-Lite0": (
+        "strategy=finetune backbone=efficientnet_lite0",
+        ["trainer.gradient_clip_val=5.0", "trainer.gradient_clip_val=null", "trainer.gradient_clip_val=1.0"],
+    ),
+    "batch norm, ResNet-18": (
+        "strategy=finetune backbone=resnet18",
+        ["strategy.batch_norm=train", "strategy.batch_norm=eval"],
+    ),
+    "batch norm, EfficientNet-Lite0": (
+        "strategy=finetune backbone=efficientnet_lite0",
+        ["strategy.batch_norm=eval", "strategy.batch_norm=train"],
+    ),
+    "batch norm under qat, EfficientNet-Lite0": (
+        "strategy=qat backbone=efficientnet_lite0",
+        ["strategy.batch_norm=eval", "strategy.batch_norm=train"],
+    ),
+    "rate of partial, EfficientNet-Lite0": (
+        "strategy=partial backbone=efficientnet_lite0",
+        ["optim.lr=1e-3", "optim.lr=3e-4", "optim.lr=3e-3"],
+    ),
+    "rate of partial, ResNet-18": (
+        "strategy=partial backbone=resnet18",
+        ["optim.lr=1e-3", "optim.lr=3e-4", "optim.lr=3e-3"],
+    ),
+    "rate of lp_ft, EfficientNet-Lite0": (
+        "strategy=lp_ft backbone=efficientnet_lite0",
+        ["optim.lr=1e-4", "optim.lr=1e-5", "optim.lr=1e-3"],
+    ),
+    "rate of lp_ft, ResNet-18": (
+        "strategy=lp_ft backbone=resnet18",
+        ["optim.lr=1e-4", "optim.lr=1e-5", "optim.lr=1e-3"],
+    ),
+    "gradual's rate for the backbone, ResNet-18": (
+        "strategy=gradual backbone=resnet18",
+        ["strategy.backbone_lr=1e-4", "strategy.backbone_lr=1e-5", "strategy.backbone_lr=1e-3"],
+    ),
+}
+RUNGS = ((3, (0,)), (8, (0,)), (25, (0, 1, 2)))  # epochs, and seeds
+HEAD = (
+    "question",
+    "answer",
+    *(f"{epochs} epochs, {len(seeds)} seed{'s' * (len(seeds) > 1)}" for epochs, seeds in RUNGS),
+)
+
+
+def main() -> None:
+    options = arguments()
+    rows: list[list[str]] = []
+    for name in options.questions:
+        common, answers = QUESTIONS[name]
+        rows += asked(name, common, answers, options)
+    for photos in options.photos:
+        print(*(f"- {name}: {value}" for name, value in facts(photos, "resnet18", options.weights).items()), sep="\n")
+    print(f"- {options.folds} folds\n")
+    print(tables.table(HEAD, rows))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--photos", type=Path, action="append", required=True, help="a folder of CLASS/; may be repeated"
+    )
+    parser.add_argument("--weights", help="a float state dict of resnet18; else torchvision's")
+    parser.add_argument("--runs", type=Path, required=True, help="where finished runs are kept")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--rungs", type=int, default=len(RUNGS), help="only the first ones, for a shorter look")
+    parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
+    options = parser.parse_args()
+    options.tree = ROOT
+    return options
+
+
+def asked(name: str, common: str, answers: list[str], options: argparse.Namespace) -> list[list[str]]:
+    """A row an answer, with its score on each rung that it reached; the last rung's best in bold."""
+    scores: dict[str, list[float]] = {answer: [] for answer in answers}
+    left = list(answers)
+    for epochs, seeds in RUNGS[: options.rungs]:
+        for answer in left:
+            scores[answer].append(score(f"{common} {answer}", epochs, seeds, options))
+            print(f"{name}: {answer}, {epochs} epochs: {scores[answer][-1]:.4f}", file=sys.stderr, flush=True)
+        left = sorted(left, key=lambda answer: -scores[answer][-1])
+        best, left = left[0], left[: max(2, math.ceil(len(left) / 2))]
+    return [
+        [name, f"**`{answer}`**" if answer == best else f"`{answer}`", *cells(found)]
+        for answer, found in scores.items()
+    ]  # fmt: skip
+
+
+def cells(found: list[float]) -> list[str]:
+    return [f"{one:.4f}" for one in found] + [""] * (len(RUNGS) - len(found))
+
+
+def score(words: str, epochs: int, seeds: tuple[int, ...], options: argparse.Namespace) -> float:
+    """Accuracy of the last epoch, out of fold."""
+    if options.weights and "backbone=resnet18" in words:
+        words += f" backbone.weights={quoted(Path(options.weights).resolve())}"
+    whole = 5 if "strategy=qat" in words else 7  # where the recipe of 25 epochs lowers its rate
+    step = max(1, round(whole * epochs / 25))
+    given = words if epochs == 25 else f"{words} recipe.step_size={step}"
+    return mean(pooled(given, epochs, seed, photos, options) for photos in options.photos for seed in seeds)
+
+
+def pooled(words: str, epochs: int, seed: int, photos: Path, options: argparse.Namespace) -> float:
+    one = argparse.Namespace(**vars(options) | {"photos": photos, "epochs": epochs, "runs": options.runs / photos.name})
+    made = [steady.ran(words, seed, fold, one) for fold in range(options.folds)]
+    sizes = [run["dataset"]["val"] for run in made]
+    last = [run["history"]["val/acc"][-1] for run in made]
+    return sum(acc * size for acc, size in zip(last, sizes, strict=True)) / sum(sizes)
+
+
+if __name__ == "__main__":
+    main()
