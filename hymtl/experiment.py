@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from hymtl import checkpoints, fingerprint, folder, loggers, processes, recording, rehearsal, settings
+from hymtl import checkpoints, fingerprint, folder, loggers, precision, processes, recording, rehearsal, settings
 from hymtl.backbones import pretrained
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.callbacks.best_checkpoint import BestCheckpoint, mode
@@ -227,6 +227,10 @@ def _announce(photos: PhotoFolder, weights: Pretrained) -> None:
 
 def _trainer(cfg: DictConfig, strategy: Strategy, history: History, folds: HeldOut | None) -> pl.Trainer:
     accelerator = "cpu" if strategy.cpu_only else cfg.trainer.accelerator
+    asked = cfg.trainer.get("precision", precision.FULL)
+    rounding = precision.chosen(asked, accelerator, cpu_only=strategy.cpu_only)
+    if rounding != asked:
+        log.info("precision %s, by trainer.precision=auto", rounding)
     # Without these there is no result, so no override takes them out. BestCheckpoint comes first of all checkpoints,
     # so that Lightning's ckpt_path="best" means it; those of the config see what ConvertBest made.
     checkpoints = f"{cfg.run_dir}/checkpoints"
@@ -253,6 +257,7 @@ def _trainer(cfg: DictConfig, strategy: Strategy, history: History, folds: HeldO
         return instantiate(
             cfg.trainer,
             accelerator=accelerator,
+            precision=rounding,
             logger=told,
             callbacks=needed + chosen,
             enable_progress_bar=bar,

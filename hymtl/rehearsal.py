@@ -16,7 +16,11 @@ from hymtl.strategy import Strategy
 
 # The settings of data that say who trains, validates and tests.
 SPLIT = ("folds", "fold", "val_fraction", "test_fraction", "train_fraction", "split_seed", "group")
-CPU_PRECISIONS = ("32-true", "bf16-mixed")  # of strategies that train where int8 runs; others change nothing or fail
+CPU_PRECISIONS = (
+    "32-true",
+    "bf16-mixed",
+    "auto",
+)  # of strategies that train where int8 runs; others change nothing or fail
 _TOGETHER = ("strategy", "backbone", "optim", "scheduler", "trainer")  # what :func:`checked` looks at
 
 
@@ -96,7 +100,7 @@ def _check_accelerator(cfg: DictConfig, strategy: Strategy) -> None:
     if strategy.cpu_only and precision not in CPU_PRECISIONS:
         raise HymtlError(
             f"trainer.precision={precision}: strategy={strategy.name} trains on the CPU, beside an int8 network, and "
-            f"knows {' and '.join(CPU_PRECISIONS)} alone. Leave trainer.precision out."
+            f"knows {', '.join(CPU_PRECISIONS)} alone. Leave trainer.precision out."
         )
     settings.check_accelerator(cfg)
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():

@@ -20,6 +20,8 @@ PRIVATE = re.compile(r"_[A-Za-z]\w*(?<!_)")  # neither __dunder__ nor a key like
 # As pkgutil.resolve_name takes it: module:name.
 NAMES = {
     "torch:_empty_affine_quantized": "EfficientNet-Lite in int8 could not be padded but by torch's own slow way.",
+    "torch.cpu:_is_avx512_bf16_supported": "trainer.precision=auto would not know which CPUs have bfloat16.",
+    "torch.cpu:_is_amx_tile_supported": "trainer.precision=auto would not know which CPUs have bfloat16.",
     "torch.cpu:_is_vnni_supported": "Nobody would know whether int8 sums overflow here, so whether to keep to 7 bits.",
     "torch.nn:Conv2d._conv_forward": "A convolution of QAT could not run with other weights than its own.",
     "torch.nn.modules.batchnorm:_BatchNorm": "strategy.batch_norm would not know every kind of batch norm.",

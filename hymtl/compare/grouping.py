@@ -78,6 +78,8 @@ def _settings(run: Run, configured: bool) -> dict[str, object]:
         chosen["trainer.precision"] = result.precision
     # What was really used, where the config says auto.
     chosen |= {f"strategy.{name}": value for name, value in result.options.items()}
+    if result.precision:
+        chosen["trainer.precision"] = result.precision
     chosen |= {"strategy.name": result.strategy, "backbone.name": result.backbone.name}
     chosen[learning.SETTING] = run.split.train_fraction  # 1 and 1.0 are one, and older runs have none
     chosen["experiment"] = dict(override.split("=", 1) for override in run.overrides if "=" in override).get(
