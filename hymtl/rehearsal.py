@@ -16,11 +16,8 @@ from hymtl.strategy import Strategy
 
 # The settings of data that say who trains, validates and tests.
 SPLIT = ("folds", "fold", "val_fraction", "test_fraction", "train_fraction", "split_seed", "group")
-CPU_PRECISIONS = (
-    "32-true",
-    "bf16-mixed",
-    "auto",
-)  # of strategies that train where int8 runs; others change nothing or fail
+# Of strategies that train where int8 runs; others change nothing or fail.
+CPU_PRECISIONS = ("32-true", "bf16-mixed", "auto")
 _TOGETHER = ("strategy", "backbone", "optim", "scheduler", "trainer")  # what :func:`checked` looks at
 
 

@@ -14,7 +14,8 @@ HARDWARE = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_suppo
 def test_auto_takes_bfloat16_where_the_cpu_has_it_and_a_backbone_trains(config, pictures, caplog, strategy, taken):
     cfg = config(
         f"strategy={strategy}", "epochs=1", "data=folder", f"data.root={pictures}", "trainer.precision=auto",
-        "backbone=efficientnet_lite0", "trainer.accelerator=cpu", "trainer.limit_train_batches=1", "~callbacks.pictures",
+        "backbone=efficientnet_lite0", "trainer.accelerator=cpu", "trainer.limit_train_batches=1",
+        "~callbacks.pictures",
     )  # fmt: skip
     with caplog.at_level(logging.INFO):
         made = experiment.run(cfg)
