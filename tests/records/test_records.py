@@ -16,6 +16,7 @@ from hymtl.records.job import Job
 from hymtl.records.result import Result
 
 OLD = Path(__file__).parent / "format1"
+PICTURES = OLD / "pictures"  # drawn by the version of then
 
 
 @pytest.fixture
@@ -24,11 +25,11 @@ def old(tmp_path):
 
 
 @pytest.mark.parametrize("run", ["scratch", "quantized"])
-def test_an_artifact_of_format_2_classifies_as_it_did(run, pictures):
+def test_an_artifact_of_format_2_classifies_as_it_did(run):
     predictor = hymtl.load(OLD / run)
     with (OLD / run / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
-    for row, prediction in zip(rows, predictor([pictures / row["photo"] for row in rows]), strict=True):
+    for row, prediction in zip(rows, predictor([PICTURES / row["photo"] for row in rows]), strict=True):
         assert prediction.label == row["guess"]
         for name, probability in prediction.probabilities.items():
             assert probability == pytest.approx(float(row[f"p({name})"]), abs=2e-3)
