@@ -127,15 +127,12 @@ def score(words: str, epochs: int, seeds: tuple[int, ...], options: argparse.Nam
     whole = 5 if "strategy=qat" in words else 7  # where the recipe of 25 epochs lowers its rate
     step = max(1, round(whole * epochs / 25))
     given = words if epochs == 25 else f"{words} recipe.step_size={step}"
-    return mean(pooled(given, epochs, seed, photos, options) for photos in options.photos for seed in seeds)
+    return mean(last(given, epochs, seed, photos, options) for photos in options.photos for seed in seeds)
 
 
-def pooled(words: str, epochs: int, seed: int, photos: Path, options: argparse.Namespace) -> float:
+def last(words: str, epochs: int, seed: int, photos: Path, options: argparse.Namespace) -> float:
     one = argparse.Namespace(**vars(options) | {"photos": photos, "epochs": epochs, "runs": options.runs / photos.name})
-    made = [steady.ran(words, seed, fold, one) for fold in range(options.folds)]
-    sizes = [run["dataset"]["val"] for run in made]
-    last = [run["history"]["val/acc"][-1] for run in made]
-    return sum(acc * size for acc, size in zip(last, sizes, strict=True)) / sum(sizes)
+    return steady.pooled([steady.ran(words, seed, fold, one) for fold in range(options.folds)])[-1]
 
 
 if __name__ == "__main__":

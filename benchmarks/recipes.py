@@ -167,17 +167,15 @@ def hymtl(options: argparse.Namespace, recipe: str, precision: list[str], run: P
 
 
 def train(options: argparse.Namespace, words: list[str], run: Path) -> list[str]:
-    stopwatch = ["_target_=benchmarks.stopwatch.Stopwatch", f"path={quoted(run.parent / 'record.json')}"]
-    return python(
-        "train.py",
-        "data=folder",
-        f"data.root={quoted(options.photos)}",
-        "trainer.accelerator=cpu",
-        f"hydra.run.dir={quoted(run)}",
-        *(f"+callbacks.stopwatch.{word}" for word in stopwatch),
-        *words,
-        *options.set,
-    )
+    timed = watched(options, quoted(run.parent / "record.json"))
+    return python("train.py", *timed, f"hydra.run.dir={quoted(run)}", *words, *options.set)
+
+
+def watched(options: argparse.Namespace, times: str) -> list[str]:
+    """What has hymtl train on the photos of ``options``, on the CPU, and leave its times in the file ``times``."""
+    stopwatch = ["_target_=benchmarks.stopwatch.Stopwatch", f"path={times}"]
+    photos = ["data=folder", f"data.root={quoted(options.photos)}", "trainer.accelerator=cpu"]
+    return [*photos, *(f"+callbacks.stopwatch.{word}" for word in stopwatch)]
 
 
 def race(options: argparse.Namespace, folder: Path) -> list[Run]:

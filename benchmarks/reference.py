@@ -10,7 +10,6 @@ where --precision says so. `--table` prints what is there and trains nothing. Ma
 
 import argparse
 import hashlib
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -95,9 +94,7 @@ def train(plan: Plan, options: argparse.Namespace) -> None:
     ]  # fmt: skip
     if plan.backbone == "resnet18" and plan.strategy != "scratch":
         words.append(f"backbone.weights={quoted(options.weights.resolve())}")
-    done = subprocess.run(
-        [sys.executable, "train.py", "-m", *words], cwd=ROOT, env=os.environ, stdout=sys.stderr, check=False
-    )
+    done = subprocess.run([sys.executable, "train.py", "-m", *words], cwd=ROOT, stdout=sys.stderr, check=False)
     if done.returncode:
         raise SystemExit(f"{plan.folder(options.runs)}: exit code {done.returncode}")
 

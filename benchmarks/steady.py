@@ -69,14 +69,19 @@ def ran(words: str, seed: int, fold: int, options: argparse.Namespace) -> dict:
     return json.loads((run / "result.json").read_text())
 
 
-def row(words: str, seed: int, runs: list[dict]) -> list[str]:
+def pooled(runs: list[dict]) -> list[float]:
     """Validation accuracy of each epoch, pooled over folds."""
     photos = [run["dataset"]["val"] for run in runs]
     epochs = zip(*(run["history"]["val/acc"] for run in runs), strict=True)
-    pooled = [sum(acc * size for acc, size in zip(one, photos, strict=True)) / sum(photos) for one in epochs]
-    last = pooled[-LAST:]
+    return [sum(acc * size for acc, size in zip(one, photos, strict=True)) / sum(photos) for one in epochs]
+
+
+def row(words: str, seed: int, runs: list[dict]) -> list[str]:
+    every = pooled(runs)
+    last = every[-LAST:]
+    photos = sum(run["dataset"]["val"] for run in runs)
     shown, apart = ", ".join(f"{one:.3f}" for one in last), 100 * (max(last) - min(last))
-    return [f"`{words}`", str(seed), str(len(runs)), str(sum(photos)), shown, f"{apart:.1f}", f"{min(pooled):.3f}"]
+    return [f"`{words}`", str(seed), str(len(runs)), str(photos), shown, f"{apart:.1f}", f"{min(every):.3f}"]
 
 
 if __name__ == "__main__":

@@ -103,14 +103,8 @@ def loops(options: argparse.Namespace, jobs: list[tuple[str, str]], folder: Path
 
 def train(options: argparse.Namespace, words: list[str], home: Path) -> process.Process:
     os.environ["HYMTL_HOME"] = str(home / "home")
-    return process.run(
-        python(
-            "train.py", *words, "data=folder", f"data.root={quoted(options.photos)}", "trainer.accelerator=cpu",
-            f"backbone.weights={quoted(options.weights)}", f"epochs={options.epochs}", "backbone=resnet18",
-            "+callbacks.stopwatch._target_=benchmarks.stopwatch.Stopwatch",
-            "+callbacks.stopwatch.path=${run_dir}/times.json",
-        )
-    )  # fmt: skip
+    network = ["backbone=resnet18", recipes.weights(options), f"epochs={options.epochs}"]
+    return process.run(python("train.py", *words, *recipes.watched(options, "${run_dir}/times.json"), *network))
 
 
 def row(name: str, spent: Spent, jobs: int) -> list[str]:

@@ -75,7 +75,6 @@ def _settings(run: Run, configured: bool) -> dict[str, object]:
     else:
         chosen = {"epochs": result.epochs, "data.batch_size": result.batch_size}
         chosen |= flat({"optim": result.optim, "scheduler": result.scheduler or {}})
-        chosen["trainer.precision"] = result.precision
     # What was really used, where the config says auto.
     chosen |= {f"strategy.{name}": value for name, value in result.options.items()}
     if result.precision:

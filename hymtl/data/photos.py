@@ -15,7 +15,6 @@ from hymtl.errors import HymtlError
 
 SPLITS = ("train", "val", "test")
 UNSPLIT = "all"  # the only split of pictures that have none yet
-HELD_OUT = ("train", "test")  # the splits of a folder whose validation part is still to be made
 # Names that others give to these splits: a class of such a name is none.
 MISNAMED = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -117,8 +116,8 @@ def read_folder(root: Path, name: str = "folder", suffixes: tuple[str, ...] = re
     splits, left_out = {}, []
     for split in given or [UNSPLIT]:
         folder = root / split if given else root
-        name_of_split = UNSPLIT if given == list(HELD_OUT) and split == "train" else split
-        splits[name_of_split], others = _photos(root, folder, classes, suffixes)
+        part = UNSPLIT if split == "train" and "val" not in given else split  # validation is still to be cut from it
+        splits[part], others = _photos(root, folder, classes, suffixes)
         left_out += others
     return PhotoFolder(name, root, classes, splits, left_out=sorted(left_out))
 
@@ -128,7 +127,7 @@ def _check_split_names(root: Path, given: list[str]) -> None:
     folders = sorted(folder.name for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
     meant = {folder: MISNAMED[folder.lower()] for folder in folders if folder.lower() in MISNAMED}
     for split in ("train", "val"):
-        if split in given or not (given or meant) or (given == list(HELD_OUT) and "val" not in meant.values()):
+        if split in given or not (given or meant) or (given == ["train", "test"] and "val" not in meant.values()):
             continue
         others = [folder for folder, right in meant.items() if right == split]
         hint = f" Did you mean {split}/ by {others[0]}/? Rename it." if others else ""
