@@ -29,8 +29,13 @@ FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16"
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "pillow")
 
 
-def facts(photos: Path | None = None, backbone: str | None = None, weights: str | None = None) -> dict:
-    """The machine, the versions and, with digests, the photos and weights, by the names they are printed with."""
+def facts(
+    photos: Path | None = None, backbone: str | None = None, weights: str | None = None, source: str = "folder"
+) -> dict:
+    """The machine, the versions and, with digests, the photos and weights, by the names they are printed with.
+
+    ``photos`` are read as ``data=SOURCE data.root=PHOTOS`` reads them.
+    """
     known = {
         "CPU": cpu("model name") or platform.processor(),
         "cores usable": available_cores(),
@@ -41,7 +46,7 @@ def facts(photos: Path | None = None, backbone: str | None = None, weights: str 
         "hymtl": commit(),
     }
     if photos:
-        folder = find_photos("folder", str(photos))
+        folder = find_photos(source, str(photos))
         counts = ", ".join(f"{len(split)} {name}" for name, split in folder.splits.items())
         known["photos"] = f"{counts}, sha256 {folder.digest[:12]}"
     if backbone:
@@ -90,7 +95,7 @@ def save_int8(photos: Path, backbone: str, weights: str | None, engine: str, fil
     body = found.backbone.build()
     if weights:
         body.load_state_dict(found.state_dict())
-    data = PictureBatches(find_photos("folder", str(photos)), found.backbone.preprocessing, resize=224)
+    data = PictureBatches(find_photos(source, str(photos)), found.backbone.preprocessing, resize=224)
     torch.save(quantization.choose("eager").post_training(body, engine, data.calibration_batches()).state_dict(), file)
 
 

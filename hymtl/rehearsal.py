@@ -16,8 +16,9 @@ from hymtl.strategy import Strategy
 
 # The settings of data that say who trains, validates and tests.
 SPLIT = ("folds", "fold", "val_fraction", "test_fraction", "train_fraction", "split_seed", "group")
-# Of strategies that train where int8 runs; others change nothing or fail.
-CPU_PRECISIONS = ("32-true", "bf16-mixed", "auto")
+# What a network whose weights stay float32 may compute in; Lightning puts bfloat16 in place of 16-mixed on a CPU.
+CPU_PRECISIONS, GPU_PRECISIONS = ("32-true", "bf16-mixed", "auto"), ("16-mixed",)
+SHORT = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # Lightning's other names
 _TOGETHER = ("strategy", "backbone", "optim", "scheduler", "trainer")  # what :func:`checked` looks at
 
 
@@ -30,6 +31,7 @@ def checked(cfg: DictConfig) -> Strategy:
     settings.check_optimizer(cfg)
     strategy = strategies.create(**cfg.strategy)
     _check_accelerator(cfg, strategy)
+    _check_precision(cfg, strategy)
     _check_backbone(cfg, strategy)
     return strategy
 
@@ -93,15 +95,26 @@ def _check_accelerator(cfg: DictConfig, strategy: Strategy) -> None:
             f"trainer.accelerator={accelerator}: int8 networks run on the CPU only, and strategy="
             f"{strategy.name} trains on one. Use trainer.accelerator=cpu, or strategy=qat, which trains on a GPU."
         )
-    precision = str(cfg.trainer.get("precision", "32-true"))
-    if strategy.cpu_only and precision not in CPU_PRECISIONS:
-        raise HymtlError(
-            f"trainer.precision={precision}: strategy={strategy.name} trains on the CPU, beside an int8 network, and "
-            f"knows {', '.join(CPU_PRECISIONS)} alone. Leave trainer.precision out."
-        )
     settings.check_accelerator(cfg)
-    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():
+    if accelerator in ("gpu", "cuda") and not _gpu():
         raise HymtlError(
             f"trainer.accelerator={accelerator}: torch {torch.__version__} finds no GPU that it can use. "
             "Use trainer.accelerator=cpu, or auto."
         )
+
+
+def _check_precision(cfg: DictConfig, strategy: Strategy) -> None:
+    asked = str(cfg.trainer.get("precision", "32-true"))
+    on_cpu = strategy.cpu_only or cfg.trainer.get("accelerator", "auto") == "cpu" or not _gpu()
+    known = CPU_PRECISIONS if on_cpu else (*CPU_PRECISIONS, *GPU_PRECISIONS)
+    if SHORT.get(asked, asked) in known:
+        return
+    where = "trains on the CPU" if on_cpu else "trains on a GPU"
+    raise HymtlError(
+        f"trainer.precision={asked}: strategy={strategy.name} {where} here, where hymtl knows {', '.join(known)}. "
+        "Give one of these, or leave trainer.precision out."
+    )
+
+
+def _gpu() -> bool:
+    return torch.cuda.is_available() or torch.backends.mps.is_available()

@@ -5,7 +5,8 @@ import logging
 import pytest
 import torch
 
-from hymtl import experiment, precision
+from hymtl import experiment, precision, rehearsal
+from hymtl.errors import HymtlError
 
 HARDWARE = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
@@ -22,6 +23,22 @@ def test_auto_takes_bfloat16_where_the_cpu_has_it_and_a_backbone_trains(config, 
     taken = taken if HARDWARE else "32-true"
     assert made.precision == taken
     assert f"precision {taken}, by trainer.precision=auto" in caplog.text
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("accelerator", ["cpu", "auto"])
+@pytest.mark.parametrize("asked", ["16-mixed", "16", "64-true", "bf16-true", "transformer-engine"])
+def test_what_a_cpu_or_a_network_in_float32_cannot_do_is_refused(config, accelerator, asked):
+    """Lightning would train in bfloat16 in place of float16; networks in double or bfloat16 throughout fail late."""
+    cfg = config("strategy=finetune", f"trainer.precision={asked}", f"trainer.accelerator={accelerator}")
+    with pytest.raises(HymtlError, match=rf"trainer\.precision={asked}.*32-true, bf16-mixed, auto"):
+        rehearsal.checked(cfg)
+
+
+@pytest.mark.parametrize("asked", ["32", "bf16", "32-true"])
+def test_lightnings_short_names_are_known_too(config, asked):
+    for strategy in ("finetune", "quantized"):
+        rehearsal.checked(config(f"strategy={strategy}", f"trainer.precision={asked}", "backbone=resnet18"))
 
 
 def test_what_was_asked_for_is_taken():

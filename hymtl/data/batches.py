@@ -14,7 +14,7 @@ from hymtl.data.dataset import EpochSampler, PhotoDataset, SameEpochSampler, mix
 from hymtl.data.distortions import Distortion
 from hymtl.data.loader import ThreadedLoader
 from hymtl.data.photos import PhotoFolder
-from hymtl.data.room import Room
+from hymtl.data.room import room
 from hymtl.data.transforms import Augmentation
 from hymtl.errors import HymtlError
 from hymtl.preprocessing import Preprocessing
@@ -73,7 +73,7 @@ class PictureBatches:
         self.overfit = False  # the same batches, in the same order, each epoch
         self._transforms = {"train": training, "val": evaluation, "test": evaluation}
         self.workers = _auto_workers() if workers == "auto" else int(workers)
-        self._room = Room(cache_gb * 1e9)
+        self._room = room(cache_gb * 1e9)
         self._datasets: dict[str, PhotoDataset] = {}
 
     def loader(self, split: str, *, shuffle: bool = False, batch_size: int | None = None) -> DataLoader:

@@ -49,12 +49,14 @@ class PhotoDataset(Dataset):
     What is drawn at random for an item depends on the seed, the view, the picture's own sha256 and ``time`` alone. So
     neither the number of workers or threads nor resuming changes a run, and a picture looks the same whatever else is
     in its split: folds, and a folder that grows, share what was computed of it. A picture, as far as it can be prepared
-    once, is kept in ``room`` when it first comes, so that training begins before all are decoded.
+    once, is kept in ``room`` when it first comes, so that training begins before all are decoded; the next run in this
+    process finds it there.
     """
 
     def __init__(self, photos: list[Photo], transform: Transform, seed: int, room: Room | None = None) -> None:
         self.photos, self.transform, self.seed = photos, transform, seed
-        self._shelf = Shelf(room, len(photos))
+        known = [photo.sha256 for photo in photos]
+        self._shelf = room.shelf(known, str(transform.once)) if room else Shelf(None, len(photos))
 
     @property
     def decodes(self) -> bool:

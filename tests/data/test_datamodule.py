@@ -1,8 +1,10 @@
 """Batches, and the folders they come from."""
 
+import copy
 import pickle
 import shutil
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -173,8 +175,29 @@ def test_worker_processes_share_what_they_decoded(pictures):
     epoch(loader, 0)
     assert not module.dataset("train").decodes  # here, where nothing was decoded
     assert torch.equal(epoch(loader, 1)[0], reference)
-    copy = pickle.loads(pickle.dumps(module.dataset("train")))  # as for a worker that is not forked
-    assert copy.decodes and torch.equal(copy[0, 3][0], module.dataset("train")[0, 3][0])
+    sent = pickle.loads(pickle.dumps(module.dataset("train")))  # as for a worker that is not forked
+    assert sent.decodes and torch.equal(sent[0, 3][0], module.dataset("train")[0, 3][0])
+
+
+def test_the_next_run_in_this_process_decodes_only_what_it_prepares_otherwise(pictures):
+    """As the jobs of a sweep; of pictures whose digest is not known it finds none."""
+    photos = read_folder(pictures)
+    for split, listed in photos.splits.items():
+        photos.splits[split] = [replace(photo, sha256=photo.digest) for photo in listed]
+
+    def decoded(**options):
+        batches = PictureBatches(copy.deepcopy(photos), Preprocessing(), workers=0, cache_gb=0.5, **options)
+        counted = count_decoding(batches)
+        seen = [epoch(batches.loader(split))[0] for split in ("train", "val")]
+        return counted, seen
+
+    first, seen = decoded(seed=1)
+    assert first == {"train": 24, "val": 12}
+    again, same = decoded(seed=1)
+    assert again == {"train": 0, "val": 0} and all(map(torch.equal, seen, same))
+    assert decoded(resize=300)[0] == {"train": 0, "val": 12}  # crops are of the whole picture
+    photos.splits["val"].append(photos.splits["train"].pop())
+    assert decoded(seed=2)[0] == {"train": 1, "val": 0}  # the one of train, as validation sees it
 
 
 def count_decoding(module):
@@ -186,7 +209,7 @@ def count_decoding(module):
             decoded[photo.name.split("/")[0]] += 1
             return photo.decode(then)
 
-        return SimpleNamespace(decode=decode, label=photo.label, digest=photo.digest)
+        return SimpleNamespace(decode=decode, label=photo.label, digest=photo.digest, sha256=photo.sha256)
 
     for split in decoded:
         module.photos.splits[split] = [counting(photo) for photo in module.photos.splits[split]]
