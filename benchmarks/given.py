@@ -95,7 +95,7 @@ def save_int8(photos: Path, backbone: str, weights: str | None, engine: str, fil
     body = found.backbone.build()
     if weights:
         body.load_state_dict(found.state_dict())
-    data = PictureBatches(find_photos(source, str(photos)), found.backbone.preprocessing, resize=224)
+    data = PictureBatches(find_photos("folder", str(photos)), found.backbone.preprocessing, resize=224)
     torch.save(quantization.choose("eager").post_training(body, engine, data.calibration_batches()).state_dict(), file)
 
 
