@@ -44,7 +44,9 @@ class Room:
             if words == prepared and others == digests and None not in digests:
                 return shelf
             if words == prepared:
-                known |= {others[number]: shelf.places[number] for number in np.flatnonzero(shelf.places[:, 0])}
+                known |= {
+                    others[number]: shelf.places[number] for number in np.flatnonzero(shelf.places[:, 0]).tolist()
+                }
         known.pop(None, None)
         made = Shelf(self, len(digests))
         for number, digest in enumerate(digests if known else ()):
