@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import traceback
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ProgressBar, Timer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from hymtl import checkpoints, fingerprint, folder, loggers, precision, processes, recording, rehearsal, settings
@@ -102,6 +103,8 @@ def run(cfg: DictConfig) -> result.Result | None:
         if error.errno not in REFUSALS:
             raise
         raise WriteError(error.filename or run_dir, error) from error
+    finally:
+        loggers.end(cfg.get("logger"))
 
 
 def prepare(cfg: DictConfig) -> Experiment:
@@ -180,6 +183,11 @@ def fit(built: Experiment, ckpt_path: str | None = None) -> None:
         built.trainer.fit(built.module, built.datamodule, ckpt_path=ckpt_path)
     except (ModuleNotFoundError, MisconfigurationException) as error:  # a callback lacks a package, or a logger
         raise HymtlError(f"{in_one_line(error)} See conf/callbacks/.") from error
+    except (AttributeError, RuntimeError, ValueError) as error:
+        if "pytorch_lightning" not in Path(traceback.extract_tb(error.__traceback__)[-1].filename).parts:
+            raise
+        # What Lightning itself refuses so late: a monitor that nobody logs, more batches than there are.
+        raise HymtlError(f"{in_one_line(error)} See conf/callbacks/ and conf/trainer/.") from error
 
 
 def record(built: Experiment, cfg: DictConfig) -> result.Result | None:
@@ -226,7 +234,7 @@ def _announce(photos: PhotoFolder, weights: Pretrained) -> None:
 
 
 def _trainer(cfg: DictConfig, strategy: Strategy, history: History, folds: HeldOut | None) -> pl.Trainer:
-    accelerator = "cpu" if strategy.cpu_only else cfg.trainer.accelerator
+    accelerator = "cpu" if strategy.cpu_only else cfg.trainer.get("accelerator", "auto")
     asked = cfg.trainer.get("precision", precision.FULL)
     rounding = precision.chosen(asked, accelerator, cpu_only=strategy.cpu_only)
     if rounding != asked:
@@ -248,6 +256,14 @@ def _trainer(cfg: DictConfig, strategy: Strategy, history: History, folds: HeldO
     chosen = [
         loggers.instantiated(callback, "callbacks") for callback in (cfg.get("callbacks") or {}).values() if callback
     ]
+    for callback in chosen:
+        if not isinstance(callback, Callback):
+            raise HymtlError(
+                f"callbacks: {type(callback).__name__} is no callback of Lightning's. See conf/callbacks/."
+            )
+    if limit := cfg.trainer.get("max_time"):  # which Lightning ignores where there is a timer already
+        limit = limit if isinstance(limit, str) else OmegaConf.to_container(limit)
+        chosen = [Timer(limit) if isinstance(callback, Timer) else callback for callback in chosen]
     if not any(isinstance(callback, ProgressBar) for callback in chosen):
         chosen.append(progress(bar=cfg.trainer.get("enable_progress_bar", True), job=sweep_job()))
     bar = any(isinstance(callback, ProgressBar) for callback in chosen)  # or Lightning would add its own

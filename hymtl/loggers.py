@@ -1,5 +1,6 @@
 """Who is told how a run goes: what ``logger`` of a config describes, made; and how anything of a config is."""
 
+import sys
 from typing import Any, cast
 
 from hydra.errors import InstantiationException
@@ -27,6 +28,12 @@ def of(cfg: DictConfig | None) -> list[Logger]:
             remedy = f" Or work offline: {setting}.offline=true." if name == "WandbLogger" else ""
             raise HymtlError(f"logger: {name}: {str(error).strip()}{remedy}") from error
     return list(loggers.values())
+
+
+def end(cfg: DictConfig | None) -> None:
+    """End what outlives a run: wandb's, or the next job of a sweep would be told to it."""
+    if "WandbLogger" in str(cfg) and (wandb := sys.modules.get("wandb")):
+        wandb.finish()
 
 
 def instantiated(cfg: DictConfig, section: str) -> Any:

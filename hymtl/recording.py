@@ -24,6 +24,7 @@ from hymtl.records import plain, predictions, result
 from hymtl.records.predictions import Guess
 from hymtl.records.result import Result
 from hymtl.resuming import RECORDED
+from hymtl.runtime import threads_in_words
 
 _PLACES = re.compile(r"~|hydra|.*(root|weights|path|dir|uri)$")  # what has a path, or takes something out
 ARROW = "\u2192"  # before the name of a score
@@ -49,7 +50,9 @@ def record(
         HymtlError: if no epoch was finished and scored, so that there is nothing to record.
     """
     if module.deployed is None:
-        raise HymtlError("No epoch was finished and validated, so there is no result to record.")
+        raise HymtlError(
+            "No epoch was finished and validated, so there is no result to record. Let it train for longer."
+        )
     made = _collect(module, trainer, history, seed, config_hash)
     made.probe = probe
     photos = trainer.datamodule.pictures.photos
@@ -217,8 +220,7 @@ def _device(trainer: pl.Trainer) -> str:
     device = trainer.strategy.root_device
     if device.type == "cuda":
         return f"{trainer.num_devices} x {torch.cuda.get_device_name(device)}"
-    threads = torch.get_num_threads()
-    return f"{device.type}, {'1 thread' if threads == 1 else f'{threads} threads'}"
+    return f"{device.type}, {threads_in_words(torch.get_num_threads())}"
 
 
 def git_commit() -> str | None:

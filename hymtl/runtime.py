@@ -96,3 +96,8 @@ def train_command() -> str:
     called = Path(sys.argv[0])
     installed = called.stem == "hymtl" or (called.stem, called.parent.name) == ("__main__", "hymtl")
     return "hymtl train" if installed else "python train.py"
+
+
+def threads_in_words(count: int) -> str:
+    """ "1 thread", "2 threads"."""
+    return "1 thread" if count == 1 else f"{count} threads"

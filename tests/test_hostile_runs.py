@@ -183,6 +183,14 @@ def test_files_that_are_no_checkpoints_are_refused_by_name(tmp_path):
             checkpoints.read(file)
 
 
+@pytest.mark.parametrize("content", [b"# a text", b"\x80\x02cbuiltins\nprint\nq\x00."])
+def test_torchs_advice_to_run_what_is_in_a_file_is_not_passed_on(tmp_path, content):
+    (tmp_path / "weights.pth").write_bytes(content)
+    with pytest.raises(HymtlError, match="weights.pth cannot be read as tensors.*It is no file that") as refused:
+        tensors.read(tmp_path / "weights.pth")
+    assert "weights_only" not in str(refused.value) and "Re-running" not in str(refused.value)
+
+
 def test_a_checkpoint_of_another_network_is_refused_and_the_result_that_is_there_stays(train, tmp_path):
     assert train("qat", "epochs=1", folder=tmp_path / "qat").code == 0
     last = tmp_path / "qat" / "checkpoints" / "last.ckpt"

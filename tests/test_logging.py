@@ -65,6 +65,16 @@ def test_wandb_and_mlflow_are_told_offline(run, logger, tmp_path):
             assert ("val/acc",) in set(database.execute("select key from metrics"))
 
 
+def test_all_loggers_at_once_are_told_and_change_nothing(run, tmp_path):
+    for extra in ("wandb", "mlflow"):
+        pytest.importorskip(extra)
+    _, folder = run("logger=many", f"logger.mlflow.tracking_uri=sqlite:///{tmp_path}/mlflow.db", folder="many")
+    _, usual = run(folder="usual")
+    assert repeatable(folder) == repeatable(usual)
+    for pattern in ("events.*", "metrics.csv", "wandb/offline-run-*", "../mlflow.db"):
+        assert list(folder.glob(pattern)), pattern
+
+
 def test_several_loggers_at_once(run):
     _, folder = run("logger=many", "~logger.wandb", "~logger.mlflow")
     assert (folder / "metrics.csv").is_file()
@@ -96,6 +106,26 @@ def test_lightnings_callbacks_come_by_a_line_of_override(run):
 def test_a_callback_that_cannot_be_made_is_named(run):
     with pytest.raises(HymtlError, match="callbacks: pytorch_lightning.callbacks.Nothing"):
         run("+callbacks.mine._target_=pytorch_lightning.callbacks.Nothing")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["+callbacks.mine._target_=torch.nn.Identity"], "Identity is no callback of Lightning's"),
+        (["+callbacks.mine._target_=pytorch_lightning.callbacks.EarlyStopping", "+callbacks.mine.monitor=val_loss"],
+         "`val_loss` which is not available.*`val/loss`"),
+        (["+trainer.val_check_interval=1000"], "must be less than or equal to the number of the training batches"),
+        (["optim=adamw", "+optim.fused=true", "+optim.foreach=true"], "optim or scheduler: .*cannot be"),
+    ],
+)  # fmt: skip
+def test_what_only_lightning_or_torch_refuse_is_said_in_words(run, words, said):
+    with pytest.raises(HymtlError, match=said):
+        run(*words)
+
+
+def test_a_limit_of_time_ends_training(run):
+    made, _ = run("+trainer.max_time=00:00:00:01", "epochs=100000", "scheduler=null")
+    assert 1 <= len(made.history["epoch"]) < 1000
 
 
 def test_the_log_has_class_counts_and_a_line_an_epoch(run, caplog):

@@ -111,6 +111,43 @@ WRONG = {
     "trainer.precision=fp16": ["bf16-mixed"],
     "trainer.gradient_clip_val=much": ["expected a number or null"],
     "strategy.batch_norm=off": ["Choose from: auto, eval, train"],
+    "data.batch_size=100000000000000000000": ["from 1 to 1000000"],
+    "data.resize=100000": ["from 1 to 10000"],
+    "ckpt_path=README.md": ["README.md cannot be read as tensors", "last.ckpt"],
+    "logger.save_dir=[]": ["expected a text"],
+    "callbacks.features.disk_gb=-1": ["a number of gigabytes"],
+    "run_dir=${run_dir}": ["run_dir cannot be resolved"],
+    "epochs=3 seed=1": ["words of their own: epochs=3 seed=1"],
+    "epochs=3;seed=1": ["words of their own: epochs=3 seed=1"],
+    "backbone@x=resnet18": ["Did you mean backbone=resnet18?"],
+    "choose.margin=0.02": ["choose is null", "experiment=choose"],
+    "seed=range(0)": ["there is no value in it"],
+    # Lightning's, of which it would find out late or not at all.
+    "~trainer.max_epochs": ["give epochs=25"],
+    "~logger.save_dir": ["a run cannot do without logger.save_dir"],
+    "trainer.precision=64": ["32-true or bf16-mixed"],
+    "trainer.precision=bf16-true": ["32-true or bf16-mixed"],
+    "trainer.devices=[0,0]": ["each device once"],
+    "trainer.num_sanity_val_steps=-2": ["-1 (all) or a whole number of at least 0"],
+    "+trainer.plugins=[1]": ["would be overwritten"],
+    "+trainer.fast_dev_run=-1": ["true or false or a whole number of at least 0"],
+    "+trainer.min_epochs=-3": ["null or a whole number of at least 0"],
+    "+trainer.max_steps=0": ["-1 (as many as epochs have) or a whole number of at least 1"],
+    "+trainer.max_time=yesterday": ["days:hours:minutes:seconds"],
+    "+trainer.max_time=00:00:00:00": ["days:hours:minutes:seconds"],
+    "+trainer.check_val_every_n_epoch=0": ["null or a whole number of at least 1"],
+    "+trainer.val_check_interval=2.5": ["a number of batches of at least 1"],
+    "+trainer.overfit_batches=-1": ["0 or a number of batches of at least 1"],
+    "+trainer.limit_test_batches=-1": ["0 or a number of batches of at least 1"],
+    "+trainer.accumulate_grad_batches=-2": ["a whole number of at least 1"],
+    "+trainer.gradient_clip_algorithm=median": ["norm or value or null"],
+    "+trainer.reload_dataloaders_every_n_epochs=-1": ["a whole number of at least 0"],
+    "+trainer.enable_checkpointing=false": ["expected null or true"],
+    "+trainer.barebones=true": ["expected false"],
+    # Hydra's, of which it would say so late, or in a traceback.
+    "hydra.run.dir=": ["hydra.run.dir=: expected a path"],
+    "hydra.verbose=maybe": ["true or false", "hydra.verbose=hymtl"],
+    "hydra.job_logging.handlers=3": ["it is a section"],
 }
 
 WRONG_TOGETHER = {
@@ -122,13 +159,22 @@ WRONG_TOGETHER = {
     "data=folder data.root=": ["a path"],
     "backbone=timm backbone.model=": ["a text"],
     "scheduler=one_cycle scheduler.pct_start=2": ["a number from 0 to 1"],
+    "scheduler=one_cycle scheduler.interval=batch": ["step or epoch"],
+    "+trainer.check_val_every_n_epoch=4 epochs=3": ["none of 3 epochs would be validated"],
+    "trainer.devices=10000 trainer.accelerator=cpu": ["this machine has"],
+    "experiment=search/lr hydra.sweeper.n_trials=ten": ["hydra.sweeper.n_trials=ten: expected a whole number"],
+    "experiment=search/lr hydra.sweeper.n_trials=0": ["at least 1"],
+    "hydra.sweeper.max_batch_size=-1": ["hydra.sweeper.max_batch_size=-1: expected a whole number of at least 1"],
+    "hydra/launcher=joblib hydra.launcher.n_jobs=two": ["hydra.launcher.n_jobs=two: ", "Integer"],
 }
 
 RIGHT = [
     "+optim.nesterov=true", "+optim.dampening=0", "+trainer.overfit_batches=3", "+trainer.accumulate_grad_batches=2",
-    "+trainer.fast_dev_run=true", "trainer.gradient_clip_val=1", "data.workers=auto", "~callbacks.pictures",
+    "+trainer.fast_dev_run=true", "+trainer.max_time=00:12:00:00", "+trainer.max_steps=9",
+    "trainer.gradient_clip_val=1", "data.workers=auto", "~callbacks.pictures",
     "~callbacks", "callbacks=null", "~scheduler", "scheduler=null", "backbone.weights=null",
     "+callbacks.mine._target_=pytorch_lightning.callbacks.DeviceStatsMonitor", "trainer.devices=auto",
+    "hydra.verbose=hymtl", "~trainer.accelerator",
     "hydra.run.dir=elsewhere", "+hydra.job.env_set.A=b", "optim=adamw", "experiment=tutorial/qat", "seed=3",
     "trainer.precision=bf16-mixed", "experiment=null", "++hydra.job_logging.loggers.mine.level=INFO",
     "+hydra.callbacks.mine._target_=hydra.experimental.callbacks.PickleJobInfoCallback",
@@ -209,6 +255,19 @@ def test_all_bad_jobs_of_a_sweep_are_named_before_the_first_starts(capsys):
     said = capsys.readouterr().err
     assert stop.value.code == 1 and "9 of 24 jobs cannot run, so none was started" in said
     assert "strategy=qat seed=x" in said and "Did you mean 'qat'?" in said and "seed=x: expected a whole number" in said
+
+
+def test_what_belongs_to_a_race_is_refused_outside_of_one(capsys):
+    with pytest.raises(SystemExit):
+        check("choose=default")
+    assert "Give experiment=choose" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["seed=range(0)", "strategy=glob(nothing*)"])
+def test_a_sweep_over_nothing_is_refused(word, capsys):
+    with pytest.raises(SystemExit):
+        check("-m", word)
+    assert f"{word}: there is no value in it to sweep over" in capsys.readouterr().err
 
 
 def test_a_sweep_begins_with_what_it_will_take(capsys, tmp_path):

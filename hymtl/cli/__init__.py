@@ -16,6 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     if words[:1] == [train.NAME]:  # the other words are in Hydra's language
         return _train(words[1:])
+    if "" in words:  # to Path it is this very folder
+        parser().error("one of the arguments is empty: is a variable of the shell not set?")
     options = parser().parse_args(words)
     if "function" not in options:
         parser().print_help()

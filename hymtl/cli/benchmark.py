@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hymtl.runtime import threads_in_words
+
 if TYPE_CHECKING:
     from hymtl.records.benchmark import Benchmark, Contender, Time
 
@@ -55,7 +57,8 @@ def _table(made: "dict[Path, Benchmark]") -> str:
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
     ]
-    said = f"{first.cpu}, {first.threads} threads; median of {first.contenders[0].at(1).rounds} rounds (quartiles)"
+    rounds = first.contenders[0].at(1).rounds
+    said = f"{first.cpu}, {threads_in_words(first.threads)}; median of {rounds} rounds (quartiles)"
     return "\n".join([said, "", *lines, "", *_verdicts(made)])
 
 

@@ -143,6 +143,8 @@ def _draw(out: Path, photos: "PhotoFolder", clusters: list["Cluster"]) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         with writing(out) as stream:
             figure.savefig(stream, dpi=figures.DPI, format=out.suffix.removeprefix(".") or "png")
-    except (OSError, ValueError, WriteError) as error:
-        raise HymtlError(f"--grid {out} cannot be written: {error}") from error
+    except OSError as error:
+        raise WriteError(f"--grid {out}", error) from error
+    except ValueError as error:  # a kind of file that matplotlib does not know
+        raise HymtlError(f"--grid {out} cannot be written: {error}. Name a file.png.") from error
     print(f"\nThe worst of them side by side: {out}")

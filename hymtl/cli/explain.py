@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from hymtl.errors import HymtlError, printable
-from hymtl.files import writing
+from hymtl.files import WriteError, writing
 
 ABOUT = (
     "Draw, for each picture, which pixels spoke for the class that the network gives it (Grad-CAM). Needs "
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
                     refused += 1
                     print(f"hymtl: {error}", file=sys.stderr)
     except OSError as error:
-        raise HymtlError(f"{folder} cannot be written to: {error}") from error
+        raise WriteError(f"--out {folder}", error) from error
     return 1 if refused else 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hymtl.errors import HymtlError, printable
+from hymtl.files import WriteError
 
 if TYPE_CHECKING:
     from hymtl.deploy.agreement import Agreement
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
             if good:
                 _put_in_place(file, folder)
     except OSError as error:
-        raise HymtlError(f"{folder}: the file cannot be written: {error}") from error
+        raise WriteError(f"--out {folder}", error) from error
     if good:
         print(f"{folder / form.FILE}")
     return 0 if good else 1

@@ -1,6 +1,7 @@
 """`hymtl predict`: classify pictures with the artifact of a run."""
 
 import argparse
+import contextlib
 import os
 import shutil
 import sys
@@ -44,7 +45,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         help="auto (what hymtl benchmark found fastest here, else torch), torch, onnxruntime, openvino",
     )
     parser.add_argument(
-        "--unsure", type=_fraction, metavar="0.8", help="answer 'unsure' where the confidence is less than this"
+        "--unsure", type=probability, metavar="0.8", help="answer 'unsure' where the confidence is less than this"
     )
     parser.set_defaults(function=run)
 
@@ -126,11 +127,12 @@ def _check(run: Path, paths: list[Path]) -> None:
         raise HymtlError(f"{', '.join(map(str, paths[:10]))}: there is no such file or folder.")
 
 
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is no probability: give a number from 0 to 1")
-    return value
+def probability(text: str) -> float:
+    """A word of the command line that is one."""
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text} is no probability: give a number from 0 to 1")
 
 
 def _explain(below: float, count: int, of: int, predictor: "Predictor") -> None:
@@ -162,5 +164,7 @@ def _draw_gallery(out: Path, predictor: "Predictor", predictions: "dict[Path, Pr
         kind = out.suffix.removeprefix(".") or "png"
         with writing(out) as stream:
             figure.savefig(stream, dpi=figures.DPI, format=kind)
-    except (OSError, ValueError, WriteError) as error:
-        raise HymtlError(f"--gallery {out} cannot be written: {error}") from error
+    except OSError as error:
+        raise WriteError(f"--gallery {out}", error) from error
+    except ValueError as error:  # a kind of file that matplotlib does not know
+        raise HymtlError(f"--gallery {out} cannot be written: {error}. Name a file.png.") from error

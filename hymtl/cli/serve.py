@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from hymtl import signals
+from hymtl.cli.predict import probability
 from hymtl.errors import HymtlError
 
 PATIENCE = 10  # seconds that requests in the midst of something have as the server ends
@@ -26,7 +27,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--runtime", default="auto", help="as of hymtl predict: auto, torch, onnxruntime or openvino")
     parser.add_argument(
         "--unsure",
-        type=float,
+        type=probability,
         default=0.8,
         metavar="CONFIDENCE",
         help="what is below it is called unsure; 0.8 by default",
@@ -100,6 +101,10 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(128)  # who connects from now on is answered
+    except socket.gaierror as error:
+        raise HymtlError(
+            f"--host {host} --port {port}: {error.strerror}. Give an address of this machine and a port up to 65535."
+        ) from error
     except (OSError, OverflowError) as error:
         raise HymtlError(f"--host {host} --port {port}: cannot listen there: {error}. Try --port 0.") from error
     return listening

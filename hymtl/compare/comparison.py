@@ -11,7 +11,7 @@ from hymtl.compare.columns import columns
 from hymtl.compare.rows import Row
 from hymtl.compare.runs import Absent, Found
 from hymtl.compare.tables import Table
-from hymtl.errors import HymtlError, printable
+from hymtl.errors import printable
 from hymtl.files import WriteError, clear_leftovers, write_whole
 from hymtl.records import choice as choice_record
 from hymtl.records.choice import Choice, Limits
@@ -43,8 +43,8 @@ def compare(folders: Iterable[Path | str], out: Path | str | None = None, limits
         clear_leftovers(out)
         write_whole(files[1], markdown(tables, found, choices))
         write_whole(files[2], printable(page.render(tables, found, choices)))
-    except (OSError, WriteError) as error:
-        raise HymtlError(f"{out} cannot be written to: {error}. Choose another folder with --out.") from error
+    except OSError as error:
+        raise WriteError(f"--out {out}", error) from error
     return f"{text(tables, found, choices)}\n\n" + "\n".join(f"written  {file}" for file in files)
 
 

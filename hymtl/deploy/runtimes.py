@@ -12,6 +12,7 @@ from hymtl.deploy.artifact import Artifact
 from hymtl.deploy.whole import Run
 from hymtl.errors import HymtlError, check_choice
 from hymtl.records import benchmark
+from hymtl.runtime import threads_in_words
 
 FOLDER = "export"  # of a run, or of an artifact
 FORMATS = {"onnxruntime": "onnx", "openvino": "openvino"}  # by the runtime
@@ -60,7 +61,8 @@ def obstacle(form: str, folder: Path, loaded: Artifact) -> str | None:
 
 def machine() -> str:
     """What must be the same for times to mean something: processor and threads."""
-    return f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    threads = threads_in_words(torch.get_num_threads())
+    return f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {threads}"
 
 
 def _fastest(folder: Path) -> str:

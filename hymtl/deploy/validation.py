@@ -15,6 +15,8 @@ def photos(run: Path, folder: Path | None = None) -> list[Path]:
         HymtlError: if there are none there.
     """
     if folder:
+        if not folder.is_dir():
+            raise HymtlError(f"--photos {folder}: there is no such folder.")
         found = sorted(file for file in folder.rglob("*") if is_picture(file))
         if not found:
             raise HymtlError(f"--photos {folder}: there are no pictures in it.")

@@ -48,7 +48,7 @@ class FixedFeatures(pl.Callback):
         # Not in on_fit_end, where other callbacks still score the network.
         if stage == "fit" and self._features:
             counts, folder = self._features.counts, self.store.folder
-            log.info("features  of %d views computed, of %d found in %s", counts["computed"], counts["found"], folder)
+            log.info("features  %d views computed, %d found in %s", counts["computed"], counts["found"], folder)
             self._back_to_pictures(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:

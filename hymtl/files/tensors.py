@@ -61,6 +61,13 @@ def parse(content: bytes | memoryview, file: Path) -> Any:
         return torch.load(stream, map_location="cpu", weights_only=True)
 
 
+def _reason(error: Exception) -> str:
+    """What is wrong, without torch's advice to load it in a way that would run what is in it."""
+    said = str(error).partition("WeightsUnpickler error:")[2] or str(error)
+    first = next(iter(said.strip().splitlines()), "") or type(error).__name__
+    return first.partition(" was not an allowed global")[0].rstrip(".")
+
+
 @contextlib.contextmanager
 def _explained(file: Path) -> Iterator[None]:
     """Whatever is wrong, as an error that names the file."""
@@ -71,10 +78,9 @@ def _explained(file: Path) -> Iterator[None]:
     except MemoryError as error:
         raise HymtlError(f"{file} wants more memory than there is.") from error
     except Exception as error:  # torch, pickle and zipfile each have their own for a damaged file
-        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         raise HymtlError(
-            f"{file} cannot be read as tensors, and nothing in it was run: {reason} It is no file that torch.save "
-            "wrote, or it was cut short, damaged or made to do something else."
+            f"{file} cannot be read as tensors, and nothing in it was run: {_reason(error)}. It is no file that "
+            "torch.save wrote, or it was cut short, damaged or made to do something else."
         ) from error
 
 

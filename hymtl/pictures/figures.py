@@ -120,9 +120,15 @@ def confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
         colour = "white" if photos > matrix.max() / 2 else "black"
         if many and row != column:
             colour = WRONG
-        axes.text(column, row, str(photos), ha="center", va="center", color=colour, fontsize=6 if many else None)
+        words, size = _counted(photos, 3 if many else 5), 6 if many else None
+        axes.text(column, row, words, ha="center", va="center", color=colour, fontsize=size)
     figure.colorbar(image, label="photos", shrink=0.8, ticks=MaxNLocator(integer=True, min_n_ticks=1))
     return figure
+
+
+def _counted(photos: int, digits: int) -> str:
+    """A count that fits into a cell: of more digits than have room, in thousands."""
+    return str(photos) if photos < 10**digits else f"{photos / 1000:.0f}k"
 
 
 def _ruled(axes: Axes, classes: int) -> None:

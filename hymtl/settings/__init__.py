@@ -1,6 +1,8 @@
 """Checking settings before anything slow begins; what YAML cannot say about them."""
 
+import os
 import sys
+import zipfile
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +22,7 @@ STRATEGIES = ("auto", *DDP)  # for several devices, of Lightning's
 MADE_HERE = {  # what hymtl itself gives the Trainer, by what is to be given in its place
     "logger": "logger=csv",
     "callbacks": "callbacks=[default,lr_monitor]",
+    "plugins": "nothing: how files are written is hymtl's own",
     "use_distributed_sampler": "nothing: a photo is scored once anyway",
 }
 SIZES = {"garment_cnn": 28}  # pixels that a backbone sees, where they are not the usual ones
@@ -43,8 +46,13 @@ def check(cfg: DictConfig) -> None:
     _check_files(cfg)
     _check_size(cfg)
     _check_devices(cfg.trainer)
-    if (given := cfg.trainer.get("max_epochs", cfg.epochs)) != cfg.epochs:
-        raise HymtlError(f"trainer.max_epochs={given}: give epochs={given}, which schedulers and records go by too.")
+    if (given := cfg.trainer.get("max_epochs")) != cfg.epochs:
+        raise HymtlError(
+            f"trainer.max_epochs={rules.shown(given)}: give epochs={given or cfg.epochs}, which schedulers and records "
+            "go by too."
+        )
+    if (every := cfg.trainer.get("check_val_every_n_epoch") or 1) > cfg.epochs:
+        raise HymtlError(f"trainer.check_val_every_n_epoch={every}: none of {cfg.epochs} epochs would be validated.")
     if cfg.loss.class_weights and cfg.data.balance:
         raise HymtlError(
             "loss.class_weights=auto and data.balance=true both make rare classes count more, together twice over: "
@@ -54,12 +62,16 @@ def check(cfg: DictConfig) -> None:
 
 def excused(name: str, value: object) -> bool:
     """Whether a value that a library's annotation does not know is one that hymtl itself understands."""
-    return (name, value) in (("data.workers", "auto"), ("trainer.precision", "auto"))
+    return name == "trainer.precision" or (name, value) == ("data.workers", "auto")
 
 
 def _check_files(cfg: DictConfig) -> None:
     if cfg.ckpt_path and not Path(cfg.ckpt_path).is_file():
         raise HymtlError(f"ckpt_path={cfg.ckpt_path}: there is no such file. Give the last.ckpt of a run.")
+    if cfg.ckpt_path and not zipfile.is_zipfile(cfg.ckpt_path):  # as torch writes them
+        raise HymtlError(
+            f"{cfg.ckpt_path} cannot be read as tensors: it is no checkpoint, or was cut short. Give a run's last.ckpt."
+        )
     root, weights = cfg.data.get("root"), cfg.backbone.get("weights")
     if cfg.data.get("source") == "folder" and not Path(root).expanduser().is_dir():
         raise HymtlError(
@@ -83,7 +95,7 @@ def _check_size(cfg: DictConfig) -> None:
     size = SIZES.get(cfg.backbone.name, Preprocessing().size)
     if cfg.data.resize < size:
         raise HymtlError(
-            f"data.resize={cfg.data.resize} is less than the {size} pixels that {cfg.backbone.name} sees. "
+            f"data.resize={cfg.data.resize} is less than the {size} pixels that backbone={cfg.backbone.name} sees. "
             f"Give {size} or more."
         )
 
@@ -103,6 +115,9 @@ def devices(trainer: DictConfig) -> int | None:
         count = len(str(asked).strip("[], ").split(","))
     else:
         count = int(asked) if str(asked).isdigit() and asked is not True else 0
+    listed = str(asked).strip("[], ").replace(" ", "").split(",")
+    if len(set(listed)) < len(listed):
+        raise HymtlError(f"trainer.devices={asked}: each device once.")
     if count < 1:
         raise HymtlError(f"trainer.devices={asked}: expected 'auto', a number of devices, or a list: '[0,1]'.")
     return count
@@ -122,6 +137,9 @@ def _check_devices(trainer: DictConfig) -> None:
     accelerator = trainer.get("accelerator", "auto")
     if count and count > 1 and accelerator in ("mps", "tpu"):
         raise HymtlError(f"trainer.devices={count}: trainer.accelerator={accelerator} runs in one process.")
+    cores = max(2, os.cpu_count() or 1)
+    if count and count > cores and accelerator == "cpu":
+        raise HymtlError(f"trainer.devices={count}: on the CPU a process each, and this machine has {cores} cores.")
     if trainer.get("sync_batchnorm") and accelerator == "cpu":
         raise HymtlError(
             "trainer.sync_batchnorm=true: torch synchronizes batch norms on GPUs only. On the CPU leave it out, or "
@@ -186,5 +204,5 @@ def check_optimizer(cfg: DictConfig) -> None:
             options = dict(cfg.scheduler)
             steps = {"total_steps": 10} if options.pop("interval", "epoch") == "step" else {}
             instantiate(options)(optimizer, **steps)
-    except (TypeError, ValueError, ZeroDivisionError, InstantiationException) as error:
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError, InstantiationException) as error:
         raise HymtlError(f"optim or scheduler: {in_one_line(error)}. See conf/optim/ and conf/scheduler/.") from error

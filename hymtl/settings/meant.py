@@ -1,6 +1,7 @@
 """What was probably meant by a word of the command line that cannot be obeyed."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ LOOK_AT_HYDRA = f"All settings of Hydra's: {train_command()} --cfg hydra"
 FEW = 16  # names that a message may list
 NULL = "null"
 NOTHING = ("none", "no", "off", "false", "disabled", "nothing", "")  # what people write for null
+
+BROUGHT = {"choose": "experiment=choose"}  # groups that an experiment chooses
 
 # What other frameworks call things.
 ELSEWHERE = {
@@ -33,6 +36,10 @@ ELSEWHERE = {
 def setting(name: str, value: Any, names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> str:
     """A sentence that says which of the settings ``names`` was probably meant, or which choice of ``groups``."""
     look = LOOK_AT_HYDRA if name.startswith("hydra") else LOOK
+    group, inside, _ = name.partition(".")
+    if inside and group in groups and not any(f"{other}.".startswith(f"{group}.") for other in names):
+        chosen = BROUGHT.get(group, f"{group}={'|'.join(groups[group])}")
+        return f"{group} is null, and its settings come with a choice: {chosen}."
     if guess := _guess(name, str(value), names, groups):
         return f"Did you mean {guess}? {look}"
     section = name.rpartition(".")[0]
@@ -94,6 +101,8 @@ def spelling(word: str) -> str:
     name, equals, value = word.partition("=")
     if not equals:
         return f"{word or 'an empty word'}: expected NAME=VALUE. {LOOK}"
+    if re.search(r"[\s;,][+~]*[\w./]+=", value) and not set(value) & set("[]{}()"):
+        return f"{word}: settings are words of their own: " + " ".join(re.split(r"[\s;,]+", word))
     if value.startswith("="):
         return f"{word}: one = is enough: {name}={value.lstrip('=')}"
     parts = value.split(",")

@@ -1,16 +1,18 @@
 """Settings of Hydra's own, ``hydra.*``: read by somebody, and of a kind that Hydra only finds wrong later."""
 
 import logging
+import math
 from collections.abc import Sequence
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hymtl.errors import HymtlError, check_choice
 from hymtl.settings import meant, signatures
-from hymtl.settings.nodes import is_opaque, leaves
+from hymtl.settings.nodes import is_opaque, leaves, node, resolved
 from hymtl.settings.readers import target_of
 
 LOGGING = ("job_logging", "hydra_logging")  # Python's own dictionaries
+COUNTS = ("n_jobs", "n_trials", "max_batch_size")  # n_jobs may be -1: as many as there are cores
 FREE = ("hydra.runtime.", "hydra.overrides.", *(f"hydra.{section}." for section in LOGGING))
 
 
@@ -53,13 +55,49 @@ def _above(name: str, found: dict) -> list[str]:
     return [".".join(parts[:count]) for count in range(2, len(parts)) if ".".join(parts[:count]) in found]
 
 
-def check_levels(hydra: DictConfig) -> None:
-    """Refuse levels of logging that there are not.
+def check_values(hydra: DictConfig) -> None:
+    """Refuse values that Hydra, or who it hands them to, only finds wrong later.
 
     Raises:
-        HymtlError: naming the setting and the levels.
+        HymtlError: naming the setting and what it may be.
     """
+    for place in ("run", "sweep"):
+        if not node(hydra, f"{place}.dir")._value():
+            raise HymtlError(f"hydra.{place}.dir=: expected a path.")
+    for part in ("sweeper", "launcher"):
+        _check_types(hydra, part)
+    _check_levels(hydra)
+    _check_loggers(hydra.verbose)
+
+
+def _check_types(hydra: DictConfig, part: str) -> None:
+    signature = signatures.of(str(target_of(hydra[part])))
+    for name in hydra[part]:
+        value = resolved(hydra, f"{part}.{name}")
+        accepted = signature.parameters.get(str(name)) if signature else None
+        if accepted and not OmegaConf.is_config(value) and not accepted.holds(value):
+            raise HymtlError(f"hydra.{part}.{name}={value}: expected {accepted.words()}.")
+        if name in COUNTS and value is not None and not _counts(value, least=-math.inf if name == "n_jobs" else 1):
+            raise HymtlError(f"hydra.{part}.{name}={value}: expected a whole number of at least 1.")
+
+
+def _counts(value: object, least: float) -> bool:
+    return isinstance(value, int) and value != 0 and value >= least
+
+
+def _check_levels(hydra: DictConfig) -> None:
     for section in LOGGING:
+        for part in ("formatters", "handlers", "loggers", "root"):
+            if part in hydra[section] and not isinstance(hydra[section][part], DictConfig):
+                raise HymtlError(f"hydra.{section}.{part}={hydra[section][part]}: it is a section, see --cfg hydra")
         for name, value in leaves(hydra[section]):
             if name.rpartition(".")[2] == "level" and not isinstance(value, int):
                 check_choice(f"hydra.{section}.{name}", value, logging.getLevelNamesMapping())
+
+
+def _check_loggers(verbose: bool | str | ListConfig) -> None:
+    for name in [] if isinstance(verbose, bool) else [verbose] if isinstance(verbose, str) else verbose:
+        if not signatures.exists(str(name)):
+            raise HymtlError(
+                f"hydra.verbose={name}: expected true or false, or the packages to hear more of: hydra.verbose=hymtl"
+            )

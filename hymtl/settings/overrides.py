@@ -21,7 +21,7 @@ from hymtl import settings
 from hymtl.errors import HymtlError, check_choice
 from hymtl.runtime import train_command
 from hymtl.settings import meant, of_hydra, signatures
-from hymtl.settings.nodes import leaves, resolved
+from hymtl.settings.nodes import leaves, node, resolved
 from hymtl.settings.readers import DISPENSABLE, check_types, refuse_missing, refuse_unread, target_of
 from hymtl.settings.rules import shown
 
@@ -64,6 +64,8 @@ class Overrides:
                 parsed += parser.parse_overrides([word])
             except OverrideParseException as error:
                 raise HymtlError(meant.spelling(word)) from error
+            if parsed[-1].is_discrete_sweep() and not any(True for _ in parsed[-1].sweep_string_iterator()):
+                raise HymtlError(f"{word}: there is no value in it to sweep over. Give a list: {_key(word)}=A,B")
         return parsed
 
     def fixed(self, words: Sequence[str]) -> list[str]:
@@ -116,7 +118,7 @@ class Overrides:
         check_types(plain, declared)
         settings.check(plain)
         settings.check_accelerator(plain)
-        of_hydra.check_levels(cfg.hydra)
+        of_hydra.check_values(cfg.hydra)
         return cfg
 
     def _refuse_other_names(self, cfg: DictConfig, declared: DictConfig) -> None:
@@ -213,7 +215,10 @@ class Overrides:
                 return f"{str(error).removeprefix('Could not delete from config. ')} Without the value: ~{key}"
             if key not in names:
                 return f"there is no such setting. {meant.setting(key, '', names, {})}"
-            return "Hydra cannot do without it." if of_hydra_too else "it is null already."
+            if of_hydra_too:
+                return "Hydra cannot do without it."
+            taken = getattr(node(declared, key), "_value", lambda: None)() is not None
+            return f"a run cannot do without {key}." if taken else "it is null already."
         if word.startswith("+") and (self._options(key) or key in names):
             return f"{key} is {'set' if key in names else 'chosen'} already. Leave out the +: {word.lstrip('+')}"
         if key in names and error.__cause__:
@@ -226,7 +231,7 @@ class Overrides:
     def _chooses(self, override: Override) -> bool:
         """Whether a word chooses a file of a group that exists, and nothing else."""
         value = override.value()
-        known = self._options(override.key_or_group)
+        known = self._options(override.key_or_group) if override.package is None else []
         return not override.is_sweep_override() and not override.is_delete() and value in known
 
     def _groups(self) -> dict[str, list[str]]:
@@ -263,13 +268,19 @@ class Overrides:
         return signature is not None and key.rpartition(".")[2] in signature.parameters
 
 
+def _key(word: str) -> str:
+    return word.partition("=")[0]
+
+
 def _folder(cfg: DictConfig) -> str:
     """``run_dir``, or a word in its place where it is known only when the run starts."""
     try:
         given = cfg.run_dir
     except InterpolationKeyError as error:
         raise HymtlError(f"run_dir cannot be resolved: {str(error).splitlines()[0]}") from error
-    except OmegaConfBaseException:
+    except OmegaConfBaseException as error:
+        if "${hydra:" not in str(node(cfg, "run_dir")._value()):
+            raise HymtlError(f"run_dir cannot be resolved: {str(error).splitlines()[0]}") from error
         return "run"
     if not given or not isinstance(given, str):
         raise HymtlError(f"run_dir={shown(given)}: expected a path (of a name that is a number: ./2024).")

@@ -14,6 +14,10 @@ from hymtl.settings import nodes
 Rule = tuple[str, Callable[[object], bool]]  # what is expected, in words, and whether a value is that
 
 LARGEST_SEED = 2**32 - 1  # numpy's
+LARGEST_BATCH = 1_000_000
+LARGEST_PICTURE = 10_000  # pixels of its shorter side, which take 0.3 GB of memory
+# Lightning knows more, whose networks and pictures are of another type than those that are deployed.
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16", 32, 16, None)
 PERIODS, RATE = ("_epochs", "_after"), "_lr"  # what options of a strategy end in that count epochs, or are a rate
 
 
@@ -54,7 +58,18 @@ def _is_share_of_batches(value: object) -> bool:
     return _is_number(value) and (value >= 1 if isinstance(value, int) else 0 < value <= 1)
 
 
+def _is_time(value: object) -> bool:
+    return isinstance(value, DictConfig) or bool(
+        re.fullmatch(r"\d+(:\d\d){3}", str(value)) and set(str(value)) - set("0:")
+    )
+
+
+def _only(value: object, words: str) -> Rule:
+    return words, lambda v: v == value
+
+
 NULL: Rule = ("null", lambda v: v is None)
+BOOL: Rule = ("true or false", lambda v: isinstance(v, bool))
 TEXT: Rule = ("a text", lambda v: isinstance(v, str) and bool(v))
 PATH: Rule = ("a path (of a name that is a number: ./2024)", lambda v: isinstance(v, str | Path) and bool(str(v)))
 NOT_NEGATIVE = _number("a number of at least 0", lambda v: v >= 0)
@@ -72,10 +87,10 @@ RULES: dict[str, Rule] = {
     "calibration": _one_of("temperature", None),
     "ckpt_path": _or(NULL, PATH),
     "data.root": _or(NULL, PATH),
-    "data.balance": ("true or false", lambda v: isinstance(v, bool)),
-    "data.batch_size": _whole(1),
-    "data.resize": _whole(1),
-    "data.resize_at_224": _whole(224),
+    "data.balance": BOOL,
+    "data.batch_size": _whole(1, LARGEST_BATCH),
+    "data.resize": _whole(1, LARGEST_PICTURE),
+    "data.resize_at_224": _whole(224, LARGEST_PICTURE),
     "data.workers": _or(("'auto'", lambda v: v == "auto"), _whole(0)),
     "data.folds": _or(NULL, _whole(2)),
     "data.fold": _or(NULL, _whole(0)),
@@ -98,6 +113,7 @@ WHERE_GIVEN: dict[str, Rule] = {
     "optim.lr": NOT_NEGATIVE,
     "optim.weight_decay": NOT_NEGATIVE,
     "optim.momentum": _number("a number from 0 to below 1", lambda v: 0 <= v < 1),
+    "scheduler.interval": _one_of("step", "epoch"),
     "scheduler.step_size": _whole(1),
     "scheduler.gamma": NOT_NEGATIVE,
     "scheduler.T_max": _whole(1),
@@ -105,10 +121,28 @@ WHERE_GIVEN: dict[str, Rule] = {
     "scheduler.pct_start": SHARE,
     "scheduler.div_factor": POSITIVE,
     "scheduler.final_div_factor": POSITIVE,
+    "callbacks.features.disk_gb": GIGABYTES,
+    "trainer.precision": ("32-true or bf16-mixed or 16-mixed or auto", lambda v: v in PRECISIONS),
     "trainer.gradient_clip_val": _or(NULL, NOT_NEGATIVE),
     "trainer.log_every_n_steps": _whole(1),
     "trainer.limit_train_batches": BATCHES,
     "trainer.limit_val_batches": BATCHES,
+    "trainer.limit_test_batches": _or(_only(0, "0"), BATCHES),
+    "trainer.limit_predict_batches": _or(_only(0, "0"), BATCHES),
+    "trainer.overfit_batches": _or(_only(0, "0"), BATCHES),
+    "trainer.fast_dev_run": _or(BOOL, _whole(0)),
+    "trainer.min_epochs": _or(NULL, _whole(0)),
+    "trainer.min_steps": _or(NULL, _whole(0)),
+    "trainer.max_steps": _or(_only(-1, "-1 (as many as epochs have)"), _whole(1)),
+    "trainer.max_time": _or(NULL, ("days:hours:minutes:seconds as in 00:01:30:00", _is_time)),
+    "trainer.check_val_every_n_epoch": _or(NULL, _whole(1)),
+    "trainer.val_check_interval": _or(NULL, BATCHES),
+    "trainer.num_sanity_val_steps": _or(_only(-1, "-1 (all)"), _whole(0)),
+    "trainer.accumulate_grad_batches": _whole(1),
+    "trainer.gradient_clip_algorithm": _one_of("norm", "value", None),
+    "trainer.reload_dataloaders_every_n_epochs": _whole(0),
+    "trainer.enable_checkpointing": _or(NULL, _only(True, "true, as a result is made of the best checkpoint")),
+    "trainer.barebones": _only(False, "false, as a result is made of the best checkpoint"),
 }
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_PLAIN = {"int": int, "float": float, "bool": bool, "str": str, "None": type(None)}
+_PLAIN = {"int": int, "float": float, "bool": bool, "str": str, "Path": str, "None": type(None)}
 _CONTAINERS = ("list", "dict", "tuple", "set", "List", "Dict", "Tuple", "Iterable", "Sequence", "Mapping", "Callable")
 
 

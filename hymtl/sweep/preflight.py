@@ -69,8 +69,10 @@ def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
 def _folder_of_race(words: Sequence[str], overrides: Overrides) -> list[str]:
     """A folder by which the same command finds what it did before, where a sweep of experiment=choose names none."""
     base = overrides.unswept(words)
-    if not base.get("choose") or base.hydra.sweeper._target_ != jobs.SWEEPER:
+    if not base.get("choose"):
         return []
+    if base.hydra.sweeper._target_ != jobs.SWEEPER:
+        raise HymtlError("choose is for experiment=choose to set, which brings all of it. Give experiment=choose.")
     if swept := [word.input_line or "" for word in overrides.parse(words) if word.is_sweep_override()]:
         raise HymtlError(f"{swept[0]}: experiment=choose sweeps by itself and takes one value of everything else.")
     jobs.check(base, words)
@@ -147,7 +149,7 @@ def _all_checked(overrides: Overrides, jobs: Sequence[list[str]]) -> list[DictCo
             configs[number] = overrides.check(job)
         except HymtlError as error:
             found[number] = str(error)
-    if len(jobs) > 1:
+    if len(jobs) > 1 and configs:
         found |= _rehearsed(configs)
     wrong: dict[str, list[str]] = {}  # and the jobs it is wrong in
     for number, reason in sorted(found.items()):

@@ -17,7 +17,7 @@ def test_each_network_and_file_is_timed_and_the_fastest_is_what_auto_takes(tmp_p
     assert cli.main(["export", str(run), "--format", "onnx", "--photos", str(pictures / "val")]) == 0
     assert cli.main(["benchmark", str(run)]) == 0
     said = capsys.readouterr().out
-    assert "threads; median of 3 rounds" in said and "batch 16:" in said
+    assert "; median of 3 rounds" in said and "batch 16:" in said
     found = records.read(Benchmark, run / FILE)
     assert [contender.name for contender in found.contenders] == ["torch float", "onnxruntime float"]
     assert found.latency == found.contenders[0].at(1) and all(c.bytes > 0 for c in found.contenders)

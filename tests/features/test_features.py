@@ -93,7 +93,7 @@ def test_training_on_features_is_training_on_pictures(config, pictures, strategy
     # partial: only a blank one goes through the whole of it, to see that the parts give the same
     whole = 1 if strategy == "partial" else EPOCHS * 24 + 12
     assert (slowly_seen, seen) == (EPOCHS * (24 + 12), whole)
-    assert f"of {EPOCHS + 1} views computed, of 0 found" in caplog.text
+    assert f"features  {EPOCHS + 1} views computed, 0 found" in caplog.text
     tolerance = {"rel": 0, "abs": 0} if strategy == "quantized" else {"rel": 1e-4, "abs": 1e-5}  # int8: to the bit
     assert len(slow) == len(fast) == EPOCHS
     for before, now in zip(slow, fast, strict=True):
@@ -112,7 +112,7 @@ def test_another_learning_rate_finds_the_features_of_the_first(config, pictures,
     first, seen, _ = fit(config(*small("frozen", pictures)))
     again, none, module = fit(config(*small("frozen", pictures, "optim.lr=0.1")))
     assert (seen, none) == (3 * 24 + 12, 0)
-    assert "of 4 views computed, of 0 found" in caplog.text and "of 0 views computed, of 4 found" in caplog.text
+    assert "  4 views computed, 0 found" in caplog.text and "  0 views computed, 4 found" in caplog.text
     assert again != first
     assert module.trainer.datamodule.pictures._datasets == {}  # no photo was decoded
     assert len(list((tmp_path / "home" / "features").iterdir())) == 4

@@ -87,6 +87,17 @@ def test_the_confusion_matrix_has_the_true_class_in_rows():
     assert (axes.get_ylabel(), axes.get_xlabel()) == ("true", "predicted")
 
 
+@pytest.mark.parametrize(("count", "many"), [(3, "99999"), (3, "123k"), (30, "999"), (30, "21k")])
+def test_counts_of_any_number_of_photos_fit_into_their_cells(count, many):
+    photos = int(many.replace("k", "456"))
+    figure = figures.confusion(torch.full((count, count), photos), [f"c{i}" for i in range(count)], "")
+    figures.pixels(figure)
+    axes = figure.axes[0]
+    cell = axes.get_window_extent().width / count
+    assert {text.get_text() for text in axes.texts} == {many}
+    assert all(text.get_window_extent().width <= cell for text in axes.texts)
+
+
 def test_no_mistakes_is_a_picture_too():
     figure = figures.predictions(
         torch.empty(0, 3, 1, 1), torch.empty(0).long(), torch.empty(0, 2), ["a", "b"], "none", []
@@ -113,7 +124,7 @@ def test_long_names_of_few_and_many_classes_do_not_overlap(count):
 
 def test_letters_that_no_font_has_are_words_and_no_boxes(recwarn):
     shown = fonts.legible("개미 🐜 ant")
-    assert shown.endswith("[ant] ant") and shown.startswith(("개미", "gaemi"))
+    assert shown.endswith(("[ant] ant", "🐜 ant")) and shown.startswith(("개미", "gaemi"))
     figures.pixels(figures.confusion(torch.eye(2).long(), ["개미 🐜", "꿀벌 🐝"], "蚁"))
     assert not [warning for warning in recwarn if "missing from" in str(warning.message)]
 
