@@ -25,6 +25,7 @@ MADE_HERE = {  # what hymtl itself gives the Trainer, by what is to be given in 
     "plugins": "nothing: how files are written is hymtl's own",
     "use_distributed_sampler": "nothing: a photo is scored once anyway",
 }
+FEW_PROCESSES = 8  # on the CPU, that any machine may try
 SIZES = {"garment_cnn": 28}  # pixels that a backbone sees, where they are not the usual ones
 
 
@@ -137,9 +138,12 @@ def _check_devices(trainer: DictConfig) -> None:
     accelerator = trainer.get("accelerator", "auto")
     if count and count > 1 and accelerator in ("mps", "tpu"):
         raise HymtlError(f"trainer.devices={count}: trainer.accelerator={accelerator} runs in one process.")
-    cores = max(2, os.cpu_count() or 1)
-    if count and count > cores and accelerator == "cpu":
-        raise HymtlError(f"trainer.devices={count}: on the CPU a process each, and this machine has {cores} cores.")
+    most = max(FEW_PROCESSES, os.cpu_count() or 1)
+    if count and count > most and accelerator == "cpu":
+        raise HymtlError(
+            f"trainer.devices={count}: on the CPU each is a process, and this machine has {os.cpu_count()} cores. "
+            f"Give {most} or fewer."
+        )
     if trainer.get("sync_batchnorm") and accelerator == "cpu":
         raise HymtlError(
             "trainer.sync_batchnorm=true: torch synchronizes batch norms on GPUs only. On the CPU leave it out, or "
