@@ -29,7 +29,6 @@ from hymtl.records import result
 RANK, RANKS, FOLDER = "LOCAL_RANK", "WORLD_SIZE", "HYMTL_PROCESSES"  # in the environment of each process
 CONFIG, LOGGING = "config.yaml", "logging.yaml"  # in that folder
 POLL = 0.1  # seconds between looks at whether all are still running
-PATIENCE = 10.0  # seconds that a process has to stop
 
 
 def wanted(cfg: DictConfig) -> int | None:
@@ -107,8 +106,11 @@ def _start(rank: int, count: int, port: int, folder: str) -> subprocess.Popen:
     environment = os.environ | {name: str(value) for name, value in own.items()}
     root = str(Path(__file__).parents[1])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    # Through stdin a process knows when this one has died.
-    return subprocess.Popen([sys.executable, "-m", "hymtl.worker"], env=environment, stdin=subprocess.PIPE)
+    # Through stdin a process knows when this one has died. A terminal's Ctrl-C is for this one alone, and its group is
+    # a session of its own, so that the workers of its loaders end with it: see _stop.
+    return subprocess.Popen(
+        [sys.executable, "-m", "hymtl.worker"], env=environment, stdin=subprocess.PIPE, start_new_session=True
+    )
 
 
 def _free_port() -> int:
@@ -140,13 +142,18 @@ def _failure(started: Sequence[subprocess.Popen], codes: Sequence[int | None], f
 
 
 def _stop(started: Sequence[subprocess.Popen]) -> None:
+    """At once, as a process that waits for another hears nothing else; files are whole whatever is cut short."""
     for process in started:
-        process.terminate()  # does nothing to one that has ended
-    until = time.monotonic() + PATIENCE
+        end_group(process.pid)
+        process.kill()  # where there are no groups
     for process in started:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.0, until - time.monotonic()))
-        process.kill()
         process.wait()
         if process.stdin:
             process.stdin.close()
+
+
+def end_group(process: int) -> None:
+    """Kill a process of a run, and the workers of its loaders, which would look for it only every five seconds."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended; so macOS says it of zombies
+            os.killpg(process, signal.SIGKILL)

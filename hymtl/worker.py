@@ -47,6 +47,7 @@ def _configure_log(folder: Path, rank: int) -> None:
 
 def _end_with_parent() -> None:
     os.read(0, 1)  # returns when the other end is closed; not sys.stdin, whose lock would be held at the end
+    processes.end_group(os.getpid())
     os._exit(1)
 
 

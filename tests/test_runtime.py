@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROCESS = """
 import atexit, sys
 from hymtl.runtime import ends_quickly
@@ -11,7 +13,7 @@ class Kept:
     def __del__(self):
         print("taken apart")
 
-ended_well = ends_quickly()
+ends_with = ends_quickly()
 kept = Kept()
 kept.itself = kept
 atexit.register(print, "asked for")
@@ -23,9 +25,10 @@ def process(end: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", PROCESS.format(end=end)], capture_output=True, text=True, timeout=60)
 
 
-def test_a_process_that_ended_well_does_what_was_asked_for_and_takes_nothing_apart():
-    done = process("ended_well()")
-    assert (done.returncode, done.stdout) == (0, "asked for\n")
+@pytest.mark.parametrize("code", [0, 130])
+def test_a_process_that_knows_how_it_ends_does_what_was_asked_for_and_takes_nothing_apart(code):
+    done = process(f"ends_with({code}); sys.exit({code})")
+    assert (done.returncode, done.stdout) == (code, "asked for\n")
 
 
 def test_a_process_that_failed_ends_as_any_other():

@@ -14,11 +14,13 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 ROOM = 8 * 2**30  # bytes that a process may ask for, so that a bomb that goes off takes no machine with it
 _POLL = 0.005  # seconds
 _STOPPED = 1.0  # seconds: who looks again only then was stopped
+_WHERE = signal.SIGUSR1  # has a process that hangs print where
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def run(work: Callable[[], int | None], *, limit: float, kill_after: float | Non
         process = os.fork()
         if process == 0:
             _become(work, output, errors)
-        status, usage, killed = _wait(process, limit if kill_after is None else kill_after)
+        status, usage, killed = _wait(process, limit if kill_after is None else kill_after, hangs=kill_after is None)
         seconds = time.monotonic() - started
         answered, complained = (_read(stream) for stream in (output, errors))
     code, hung = os.waitstatus_to_exitcode(status), killed and kill_after is None
@@ -85,8 +87,8 @@ def _read(stream: BinaryIO) -> str:
     return stream.read().decode(errors="replace")
 
 
-def _wait(process: int, seconds: float) -> tuple[int, resource.struct_rusage, bool]:
-    """Seconds in which this process was stopped itself, or the machine asleep, do not count."""
+def _wait(process: int, seconds: float, *, hangs: bool) -> tuple[int, resource.struct_rusage, bool]:
+    """Seconds in which this process was stopped itself, or the machine asleep or all its cores busy, do not count."""
     passed, killed, before = 0.0, False, time.monotonic()
     while True:
         found, status, usage = os.wait4(process, os.WNOHANG)
@@ -94,9 +96,24 @@ def _wait(process: int, seconds: float) -> tuple[int, resource.struct_rusage, bo
             return status, usage, killed
         now = time.monotonic()
         passed, before = passed + min(now - before, _STOPPED), now
-        if not killed and passed > seconds:
+        if not killed and passed > seconds and passed - _queued(process) > seconds:
+            if hangs:
+                _have_it_say_where(process)
             killed = _kill(process)
         time.sleep(_POLL)
+
+
+def _queued(process: int) -> float:
+    """Seconds that it waited for a core, where the system counts them."""
+    try:
+        return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
+def _have_it_say_where(process: int) -> None:
+    os.kill(process, _WHERE)
+    time.sleep(1)
 
 
 def _kill(process: int) -> bool:
@@ -113,6 +130,7 @@ def _become(work: Callable[[], int | None], output: BinaryIO, errors: BinaryIO) 
     try:
         os.setsid()
         faulthandler.disable()  # pytest's
+        faulthandler.register(_WHERE, errors.fileno())
         for descriptor, name, file in ((1, "stdout", output), (2, "stderr", errors)):
             os.dup2(file.fileno(), descriptor)
             stream = os.fdopen(descriptor, "w", closefd=False)

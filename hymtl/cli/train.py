@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hymtl import signals
 from hymtl.errors import HymtlError
 from hymtl.runtime import ends_quickly
 
@@ -24,7 +25,7 @@ def train(words: list[str], conf: Path) -> None:
 
     The process ends here, with code 1, where it fails.
     """
-    ended_well = ends_quickly()
+    ends_with = ends_quickly()
     import hydra  # here, so that the other sub-commands do not wait for it
 
     from hymtl import resuming
@@ -32,9 +33,13 @@ def train(words: list[str], conf: Path) -> None:
 
     end.typed[:] = words
     sys.argv[1:] = preflight.refuse_or_announce(resuming.prepared_or_exit(words, conf), conf)
-    with plugins.in_words():
-        hydra.main(version_base="1.3", config_path=str(conf.absolute()), config_name="config")(experiment)()
-    ended_well()
+    try:
+        with plugins.in_words():
+            hydra.main(version_base="1.3", config_path=str(conf.absolute()), config_name="config")(experiment)()
+    except signals.Stopped as stopped:
+        ends_with(stopped.status)
+        raise
+    ends_with(0)
 
 
 def experiment(cfg: "DictConfig") -> float | None:

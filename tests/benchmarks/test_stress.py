@@ -68,6 +68,7 @@ def test_the_stress_program_sees_what_is_lost(tmp_path, monkeypatch):
     limits.run(lambda: __import__("os").abort(), "a crash", 10)
     limits.run(lambda: __import__("time").sleep(100), "a hang", 0.1)
     assert [limits.counts[name] for name in ("traceback", "crash", "hang")] == [1, 1, 1]
+    assert "in <lambda>" in limits.failures[-1]  # where it hangs
 
 
 def test_time_in_which_the_stress_program_itself_was_stopped_is_no_hang(monkeypatch):
@@ -80,6 +81,12 @@ def test_time_in_which_the_stress_program_itself_was_stopped_is_no_hang(monkeypa
 
     monkeypatch.setattr(forks, "time", SimpleNamespace(monotonic=jumping, sleep=time.sleep))
     assert not forks.run(lambda: time.sleep(0.3), limit=60).hung
+
+
+def test_time_in_which_others_have_all_the_cores_is_no_hang(monkeypatch):
+    monkeypatch.setattr(forks, "_queued", lambda process: 0.2)
+    assert not forks.run(lambda: time.sleep(0.2), limit=0.1).hung
+    assert forks.run(lambda: time.sleep(100), limit=0.1).hung
 
 
 def test_what_a_library_says_meanwhile_is_no_part_of_the_answer():
