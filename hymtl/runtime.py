@@ -4,9 +4,11 @@ import atexit
 import contextlib
 import ctypes
 import gc
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 JOBS = "HYMTL_SWEEP_JOBS"  # in the environment: of how many jobs of a sweep this is one
@@ -89,6 +91,13 @@ def ends_quickly() -> Callable[[int], None]:
 def available_cores() -> int:
     """Cores that this process may use, which under a cluster's scheduler are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def of_workers() -> BaseContext:
+    """How worker processes begin in this one: as Python has it, also where joblib put its own way, which torch's
+    loaders cannot use, in place of that."""
+    known, now = multiprocessing.get_all_start_methods(), multiprocessing.get_start_method()
+    return multiprocessing.get_context(now if now in known else known[0])
 
 
 def train_command() -> str:

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,8 @@ from hymtl.data.dataset import EpochSampler, Part
 from hymtl.errors import HymtlError
 from hymtl.settings import devices
 from hymtl.strategies.gradual import Gradual
+
+ROOT = Path(__file__).parents[1]
 
 
 def small(pictures, *more):
@@ -98,6 +103,33 @@ def test_a_process_that_is_killed_is_named_and_the_others_end(config, pictures, 
     with pytest.raises(HymtlError, match=r"Process 1 of 2 \(pid \d+\) was ended by SIGKILL"):
         experiment.run(config(*small(pictures, "trainer.devices=2", "epochs=50")))
     assert [process.poll() for process in started][1] == -9 and started[0].poll() is not None
+
+
+@pytest.mark.parametrize(
+    ("send", "number"),
+    [
+        (os.killpg, signal.SIGINT),  # as a terminal does
+        pytest.param(os.kill, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(os.kill, signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
+def test_a_stopped_run_leaves_no_process_behind_and_the_printed_command_completes_it(send, number, pictures, tmp_path):
+    words = [*small(pictures, "trainer.devices=2", "data.workers=1", "epochs=5"), f"hydra.run.dir={tmp_path}/run"]
+    environment = os.environ | {"HYMTL_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+    options = {"cwd": ROOT, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    running = subprocess.Popen([sys.executable, "train.py", *words], start_new_session=True, **options)
+    signal.signal(signal.SIGINT, before)
+    while not (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file() and running.poll() is None:
+        time.sleep(0.02)
+    send(running.pid, number)
+    assert running.wait(30) == 128 + number
+    said, _ = running.communicate(timeout=2)  # which ends once no process has the other end any more
+    assert "Traceback" not in said
+    go_on = said.strip().splitlines()[-1].partition(". To go on: python ")[2]
+    assert go_on == f"train.py resume={tmp_path}/run", said
+    done = subprocess.run([sys.executable, *go_on.split()], **options)
+    assert done.returncode == 0 and (tmp_path / "run" / "result.json").is_file(), done.stdout
 
 
 def test_more_processes_than_photos_are_refused(config, tmp_path):

@@ -18,7 +18,7 @@ from hymtl.data.room import room
 from hymtl.data.transforms import Augmentation
 from hymtl.errors import HymtlError
 from hymtl.preprocessing import Preprocessing
-from hymtl.runtime import available_cores
+from hymtl.runtime import available_cores, of_workers
 
 EVALUATION_BATCH = 16  # on a CPU more is no faster, and takes memory that training has no use for
 
@@ -84,6 +84,7 @@ class PictureBatches:
             sampler=self.sampler(split, shuffle=shuffle),
             collate_fn=self._collate,
             num_workers=self.workers,
+            multiprocessing_context=of_workers() if self.workers else None,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else every epoch of loading draws from the network's random state

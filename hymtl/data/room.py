@@ -2,7 +2,6 @@
 
 import math
 import mmap
-import multiprocessing
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from hymtl.runtime import of_workers
 
 
 class Room:
@@ -20,7 +21,7 @@ class Room:
 
     def __init__(self, size: float) -> None:
         self.size = self.possible(size)
-        self.lock = multiprocessing.Lock()
+        self.lock = of_workers().Lock()
         self._pictures, self._taken = _shared(self.size, np.uint8), _shared(1, np.int64)
         self._shelves: list[tuple[str, Sequence[str | None], Shelf]] = []
 
@@ -83,7 +84,7 @@ def room(size: float) -> Room:
     last = _Last.room
     if last is None or last.size != Room.possible(size) or last.filled > 0.5:
         last = _Last.room = Room(size)
-    last.lock = multiprocessing.Lock()  # a worker that was killed may still have the one before
+    last.lock = of_workers().Lock()  # a worker that was killed may still have the one before
     return last
 
 

@@ -16,7 +16,7 @@ import torch
 
 from hymtl import backbones, records, strategies
 from hymtl.errors import HymtlError
-from hymtl.files import WriteError, clear_leftovers, tensors, writing
+from hymtl.files import WriteError, clear_leftovers, tensors, together
 from hymtl.network import Classifier
 from hymtl.preprocessing import Preprocessing
 from hymtl.records import description, plain
@@ -44,8 +44,9 @@ class Artifact:
 def save(folder: Path, network: Classifier, facts: Mapping, scores: dict, temperature: float = 1.0) -> None:
     """Write a finished network, on the CPU, with the plain ``facts`` of its LightningModule and its ``scores``.
 
-    An artifact that was in ``folder`` stays whole until all of this one is on the disk; ``SHA256SUMS`` is put in place
-    last.
+    An artifact that was in ``folder`` stays whole until all of this one is on the disk. Then its three files take the
+    place of the older ones, ``SHA256SUMS`` last: cut short between these renames, :func:`load` refuses the folder until
+    it is written again, as a run that is resumed does.
 
     Raises:
         WriteError: naming the file, if the system refuses.
@@ -67,16 +68,15 @@ def save(folder: Path, network: Classifier, facts: Mapping, scores: dict, temper
         sources=dict(facts["sources"] or {}),
         torch=torch.__version__,
     )
-    # The blocks end from the last to the first, so in the order of this line from its end.
-    with (
-        writing(folder / DIGESTS) as digests,
-        writing(folder / description.FILE) as text,
-        writing(folder / WEIGHTS) as weights,
-    ):
-        tensors.dump(network.state_dict(), weights)
-        text.write(records.as_json(described).encode())
-        for stream, name in ((text, description.FILE), (weights, WEIGHTS)):
-            digests.write(_digest_line(stream, name))
+    with together() as writing:
+        with writing(folder / WEIGHTS) as weights:
+            tensors.dump(network.state_dict(), weights)
+            of_weights = _digest_line(weights, WEIGHTS)
+        with writing(folder / description.FILE) as text:
+            text.write(records.as_json(described).encode())
+            of_text = _digest_line(text, description.FILE)
+        with writing(folder / DIGESTS) as digests:
+            digests.write(of_text + of_weights)
 
 
 def load(folder: Path) -> Artifact:

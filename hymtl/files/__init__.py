@@ -9,7 +9,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,16 +49,42 @@ def writing(file: Path) -> Iterator[BinaryIO]:
     Raises:
         WriteError: naming the file, if the system refuses; ``file`` is as it was before.
     """
-    beside = temporary(file)
-    try:
-        try:
-            with open(beside, "x+b") as out:  # x: no link that someone put there is followed
+    with together() as one, one(file) as out:
+        yield out
+
+
+@contextlib.contextmanager
+def together() -> Iterator[Callable[[Path], contextlib.AbstractContextManager[BinaryIO]]]:
+    """:func:`writing` for several files of one folder: as the outer block ends, with all of them on the disk, they are
+    put in place one right after the other, in the order in which they were begun."""
+    begun: dict[Path, Path] = {}
+
+    @contextlib.contextmanager
+    def one(file: Path) -> Iterator[BinaryIO]:
+        begun[file] = temporary(file)
+        with _named(file):
+            with open(begun[file], "x+b") as out:  # x: no link that someone put there is followed
                 yield out
-            put_in_place(beside, file)
-        except BaseException:
+            _sync(begun[file])
+
+    try:
+        yield one
+        for file, beside in begun.items():
+            with _named(file):
+                os.replace(beside, file)
+        for folder in {file.parent for file in begun}:
+            _sync(folder)
+    except BaseException:
+        for beside in begun.values():
             with contextlib.suppress(OSError):
                 beside.unlink()
-            raise
+        raise
+
+
+@contextlib.contextmanager
+def _named(file: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise WriteError(file, error) from error
 

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 import hymtl
+from benchmarks.hostile import forks
 from hymtl.deploy import artifact
 from hymtl.errors import HymtlError
 from hymtl.records import description
@@ -211,3 +214,42 @@ def test_the_digests_are_those_of_the_command_of_that_name(copied):
         ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True, text=True
     )
     assert checked.returncode == 0, checked.stderr
+
+
+@pytest.fixture
+def killed_at(tmp_path):
+    """An artifact made anew over an older one, by a process that is killed as it is about to rename for that time."""
+    run = artifacts.made(tmp_path / "run", "finetune", "garment_cnn")
+
+    def save(rename):
+        renames = []
+
+        def hook(event, arguments):
+            renames.extend([arguments] if event == "os.rename" else [])
+            between = event == "open" and len(renames) in (1, 2)  # whatever takes its time there
+            if between or (event == "os.rename" and len(renames) == rename):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def work():
+            sys.addaudithook(hook)
+            artifacts.CLASSES = ["moths", "flies"]
+            artifacts.made(run, "finetune", "garment_cnn")
+
+        return run / "artifact", forks.run(work, limit=60).code
+
+    return save
+
+
+def test_an_artifact_killed_before_its_first_rename_is_the_old_one(killed_at):
+    folder, code = killed_at(1)
+    assert code == -signal.SIGKILL and artifact.load(folder).classes == artifacts.CLASSES
+
+
+@pytest.mark.parametrize("rename", [2, 3])
+def test_an_artifact_killed_between_its_renames_is_refused_until_it_is_made_again(killed_at, rename):
+    folder, code = killed_at(rename)
+    assert code == -signal.SIGKILL
+    with pytest.raises(HymtlError, match="its sha256 differs"):
+        artifact.load(folder)
+    assert killed_at(4) == (folder, 0)
+    assert artifact.load(folder).classes == ["moths", "flies"] and len(list(folder.iterdir())) == 3

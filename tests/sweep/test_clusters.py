@@ -90,6 +90,23 @@ def test_a_killed_worker_is_named_and_the_same_command_completes_the_sweep(launc
     assert scores(sweep) == expected and out.count("comparison.md") == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stopped_sweep_of_joblib_ends_its_workers_and_the_same_command_completes_it(
+    number, expected, pictures, tmp_path
+):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    sweep = tmp_path / "sweep"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    running = start(sweep, pictures, "joblib", "data.workers=1")
+    process_of(sweep, seed=1)
+    running.send_signal(number)
+    assert running.wait(30) == 128 + number
+    out, err = running.communicate(timeout=5)  # which ends once no process has the other end any more
+    assert err.count("To go on: python train.py -m ") == 1 and "Traceback" not in err, err
+    out, err = start(sweep, pictures, "joblib", "data.workers=1").communicate(timeout=900)
+    assert scores(sweep) == expected and out.count("comparison.md") == 1, err
+
+
 def test_a_search_in_which_all_trials_fail_ends_with_a_comparison_and_each_named(pictures, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     words = ["experiment=search/lr", "optim.lr=choice(-1,-2)", "hydra.sweeper.n_trials=2", "seed=0", "epochs=1"]

@@ -15,7 +15,7 @@ from hymtl.sweep import end, slots
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
-    "strategy=scratch", "backbone=garment_cnn", "data=folder", "data.resize=28", "epochs=1", "data.workers=0",
+    "strategy=scratch", "backbone=garment_cnn", "data=folder", "data.resize=28", "epochs=1", "data.workers=1",
     "trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "~callbacks.pictures", "seed=0,1",
 ]  # fmt: skip
 
