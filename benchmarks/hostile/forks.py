@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
+import torch
+
 ROOM = 8 * 2**30  # bytes that a process may ask for, so that a bomb that goes off takes no machine with it
 _POLL = 0.005  # seconds
 _STOPPED = 1.0  # seconds: who looks again only then was stopped
@@ -139,6 +141,7 @@ def _become(work: Callable[[], int | None], output: BinaryIO, errors: BinaryIO) 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_DATA, (ROOM, ROOM))
+        torch.set_num_threads(1)  # it has none of the others, and would wait for them
         code = work() or 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)

@@ -5,7 +5,6 @@ import runpy
 import sys
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from hymtl import backbones, strategies
@@ -69,7 +68,6 @@ def names() -> list[str]:
 
 def train(*words: str) -> None:
     """``python train.py WORDS``, in this process."""
-    torch.set_num_threads(1)  # a fork has none of the others
     os.chdir(ROOT)
     sys.argv = ["train.py", *words]
     runpy.run_path(str(ROOT / "train.py"), run_name="__main__")

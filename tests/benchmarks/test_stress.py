@@ -25,6 +25,13 @@ small.register()
 root, elsewhere = map(pathlib.Path, sys.argv[1:3])
 sys.exit(stress.Stress(types.SimpleNamespace(seed=3, **json.loads(sys.argv[3])), root, elsewhere).run())
 """  # a process of its own: it forks, which torch allows only before any gradient was computed
+BOMBS = """
+import pathlib, sys
+from benchmarks.hostile import forks, pictures, small
+small.register()
+limits = forks.Limits()
+print(pictures.predicted(*map(pathlib.Path, sys.argv[1:]), limits), limits.failures)
+"""  # of its own too: the memory of this one would count as that of its fork
 COUNTS = {"kills": 3, "pictures": 50, "records": 10, "artifacts": 6, "checkpoints": 1}
 
 
@@ -89,6 +96,22 @@ def test_time_in_which_others_have_all_the_cores_is_no_hang(monkeypatch):
     assert forks.run(lambda: time.sleep(100), limit=0.1).hung
 
 
+FORKED = """
+import torch
+from benchmarks.hostile import forks
+convolve = lambda: torch.nn.Conv2d(8, 64, 3)(torch.randn(16, 8, 64, 64)).sum().item() > 1e9
+with torch.no_grad():
+    convolve()
+    print(forks.run(convolve, limit=30).hung)
+"""
+
+
+def test_a_fork_computes_where_the_process_before_it_had_threads():
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", FORKED], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stdout + done.stderr
+
+
 def test_what_a_library_says_meanwhile_is_no_part_of_the_answer():
     def work():
         os.write(1, b"[1,")
@@ -106,6 +129,6 @@ def test_sixteen_good_photos_beside_ten_bombs_are_all_answered(tmp_path):
         (tmp_path / "photos").mkdir(exist_ok=True)
         (tmp_path / "photos" / f"good{number}.{kind.lower()}").write_bytes(content)
     assert len(pictures.bombs(tmp_path / "photos")) == 10
-    limits = forks.Limits()
-    assert pictures.predicted(run, tmp_path / "photos", limits) == (16, 10)
-    assert limits.failures == []
+    command = [sys.executable, "-c", BOMBS, str(run), str(tmp_path / "photos")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "(16, 10) []\n", done.stdout + done.stderr
