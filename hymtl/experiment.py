@@ -53,6 +53,7 @@ NOT_LOADED = ("source", "root", "features_gb", "on_bad", "leaks", "resize", "res
 REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.ENOENT, errno.ENOTDIR, errno.ESTALE),  # the folder was taken away meanwhile
+    *(errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG),  # something else is in a file's place
 )
 
 log = logging.getLogger(__name__)

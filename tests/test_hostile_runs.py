@@ -121,6 +121,22 @@ def test_a_folder_that_cannot_be_written_to_is_named_before_anything_slow(train)
     refused(train(folder=Path("/proc/run")), "/proc/run cannot be written")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["checkpoints/last.ckpt", "checkpoints/best.ckpt", "result.json", "predictions.csv", "artifact/weights.pt"],
+)
+def test_a_folder_in_the_place_of_a_file_is_named(train, tmp_path, name):
+    (tmp_path / "run" / name).mkdir(parents=True)
+    refused(train(), f"run/{name} cannot be written: Is a directory")
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "artifact"])
+def test_a_link_to_itself_in_the_place_of_a_folder_is_named(train, tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(name)
+    refused(train(), f"run/{name} ")
+
+
 @pytest.mark.slow
 def test_a_folder_that_is_taken_away_meanwhile_ends_the_run_in_words(train, tmp_path):
     ended = train(first=lambda: at_epoch(1, lambda module: shutil.rmtree(tmp_path / "run")))
