@@ -91,8 +91,9 @@ def test_time_in_which_the_stress_program_itself_was_stopped_is_no_hang(monkeypa
 
 
 def test_time_in_which_others_have_all_the_cores_is_no_hang(monkeypatch):
-    monkeypatch.setattr(forks, "_queued", lambda process: 0.2)
-    assert not forks.run(lambda: time.sleep(0.2), limit=0.1).hung
+    monkeypatch.setattr(forks, "_queued", lambda process: 60)
+    assert not forks.run(lambda: time.sleep(0.5), limit=0.1).hung
+    monkeypatch.setattr(forks, "_queued", lambda process: 0)
     assert forks.run(lambda: time.sleep(100), limit=0.1).hung
 
 
