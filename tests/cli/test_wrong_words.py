@@ -20,6 +20,8 @@ def test_a_run_that_is_missing_a_file_or_no_run_is_named(command, tmp_path, caps
     more = {"predict": [str(tmp_path)], "explain": [str(tmp_path)], "export": ["--format", "torchscript"]}.get(
         command, []
     )
+    if command == "serve":
+        pytest.importorskip("uvicorn")
     file = tmp_path / "file"
     file.write_text("text")
     for run in (tmp_path / "missing", file):

@@ -25,6 +25,7 @@ class Garment:
     name: str
     label: int
     group: str | None = None
+    sha256: str | None = None  # nothing to decode, so nothing that the next run in this process should find
 
     @cached_property
     def digest(self) -> str:
