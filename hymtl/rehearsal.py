@@ -12,13 +12,11 @@ from hymtl.backbones.pretrained import IMAGENET, Pretrained
 from hymtl.data import sources
 from hymtl.data.splits import arrange
 from hymtl.errors import HymtlError
+from hymtl.settings import rules
 from hymtl.strategy import Strategy
 
 # The settings of data that say who trains, validates and tests.
 SPLIT = ("folds", "fold", "val_fraction", "test_fraction", "train_fraction", "split_seed", "group")
-# What a network whose weights stay float32 may compute in; Lightning puts bfloat16 in place of 16-mixed on a CPU.
-CPU_PRECISIONS, GPU_PRECISIONS = ("32-true", "bf16-mixed", "auto"), ("16-mixed",)
-SHORT = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # Lightning's other names
 _TOGETHER = ("strategy", "backbone", "optim", "scheduler", "trainer")  # what :func:`checked` looks at
 
 
@@ -104,10 +102,10 @@ def _check_accelerator(cfg: DictConfig, strategy: Strategy) -> None:
 
 
 def _check_precision(cfg: DictConfig, strategy: Strategy) -> None:
-    asked = str(cfg.trainer.get("precision", "32-true"))
+    asked = cfg.trainer.get("precision")
     on_cpu = strategy.cpu_only or cfg.trainer.get("accelerator", "auto") == "cpu" or not _gpu()
-    known = CPU_PRECISIONS if on_cpu else (*CPU_PRECISIONS, *GPU_PRECISIONS)
-    if SHORT.get(asked, asked) in known:
+    known = rules.PRECISIONS_OF_CPU if on_cpu else rules.PRECISIONS
+    if rules.precision(asked) in known:
         return
     where = "trains on the CPU" if on_cpu else "trains on a GPU"
     raise HymtlError(

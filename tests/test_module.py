@@ -264,7 +264,7 @@ def test_int8_training_on_a_gpu_is_refused(config, pictures):
     [
         ("epochs=0", "epochs=0: expected a whole number of at least 1"),
         ("epochs=abc", "epochs=abc: expected a whole number"),
-        ("data.batch_size=0", "data.batch_size=0: expected a whole number from 1"),
+        ("data.batch_size=0", "data.batch_size=0: expected a whole number from 1 to 1000000"),
         ("data.workers=many", "data.workers=many: expected 'auto'"),
         ("optim.lr=-1", "optim.lr=-1: expected a number of at least 0"),
         ("+optim.momentun=0.9", "momentun"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -165,7 +166,10 @@ WRONG_TOGETHER = {
     "experiment=search/lr hydra.sweeper.n_trials=ten": ["hydra.sweeper.n_trials=ten: expected a whole number"],
     "experiment=search/lr hydra.sweeper.n_trials=0": ["at least 1"],
     "hydra.sweeper.max_batch_size=-1": ["hydra.sweeper.max_batch_size=-1: expected a whole number of at least 1"],
-    "hydra/launcher=joblib hydra.launcher.n_jobs=two": ["hydra.launcher.n_jobs=two: "],
+    "hydra/launcher=joblib hydra.launcher.n_jobs=two": [
+        "hydra.launcher.n_jobs=two: ",
+        "Integer" if find_spec("hydra_plugins.hydra_joblib_launcher") else "a whole number",
+    ],
 }
 
 RIGHT = [

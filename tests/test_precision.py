@@ -35,7 +35,7 @@ def test_what_a_cpu_or_a_network_in_float32_cannot_do_is_refused(config, acceler
         rehearsal.checked(cfg)
 
 
-@pytest.mark.parametrize("asked", ["32", "bf16", "32-true"])
+@pytest.mark.parametrize("asked", ["32", "bf16", "32-true", "null"])
 def test_lightnings_short_names_are_known_too(config, asked):
     for strategy in ("finetune", "quantized"):
         rehearsal.checked(config(f"strategy={strategy}", f"trainer.precision={asked}", "backbone=resnet18"))

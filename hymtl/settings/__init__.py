@@ -110,13 +110,13 @@ def devices(trainer: DictConfig) -> int | None:
     asked = trainer.get("devices", 1)
     if asked in ("auto", -1, "-1"):
         return None
+    listed = str(asked).strip("[], ").replace(" ", "").split(",")
     if OmegaConf.is_list(asked):
         count = len(asked)
     elif "," in str(asked):
-        count = len(str(asked).strip("[], ").split(","))
+        count = len(listed)
     else:
         count = int(asked) if str(asked).isdigit() and asked is not True else 0
-    listed = str(asked).strip("[], ").replace(" ", "").split(",")
     if len(set(listed)) < len(listed):
         raise HymtlError(f"trainer.devices={asked}: each device once.")
     if count < 1:

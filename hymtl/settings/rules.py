@@ -16,9 +16,17 @@ Rule = tuple[str, Callable[[object], bool]]  # what is expected, in words, and w
 LARGEST_SEED = 2**32 - 1  # numpy's
 LARGEST_BATCH = 1_000_000
 LARGEST_PICTURE = 10_000  # pixels of its shorter side, which take 0.3 GB of memory
-# Lightning knows more, whose networks and pictures are of another type than those that are deployed.
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16", 32, 16, None)
+# Lightning knows more, whose networks and pictures are of another type than those that are deployed. On a CPU it puts
+# bfloat16 in place of 16-mixed.
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "auto")
+PRECISIONS_OF_CPU = tuple(name for name in PRECISIONS if name != "16-mixed")
+_SHORT = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed", "None": "32-true"}  # Lightning's other names
 PERIODS, RATE = ("_epochs", "_after"), "_lr"  # what options of a strategy end in that count epochs, or are a rate
+
+
+def precision(asked: object) -> str:
+    """A value of ``trainer.precision`` by its long name."""
+    return _SHORT.get(str(asked), str(asked))
 
 
 def _whole(least: int, most: float = math.inf) -> Rule:
@@ -122,7 +130,7 @@ WHERE_GIVEN: dict[str, Rule] = {
     "scheduler.div_factor": POSITIVE,
     "scheduler.final_div_factor": POSITIVE,
     "callbacks.features.disk_gb": GIGABYTES,
-    "trainer.precision": ("32-true or bf16-mixed or 16-mixed or auto", lambda v: v in PRECISIONS),
+    "trainer.precision": (" or ".join(PRECISIONS), lambda v: precision(v) in PRECISIONS),
     "trainer.gradient_clip_val": _or(NULL, NOT_NEGATIVE),
     "trainer.log_every_n_steps": _whole(1),
     "trainer.limit_train_batches": BATCHES,
