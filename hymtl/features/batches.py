@@ -142,7 +142,7 @@ class FeatureBatches:
         return {
             "format": FORMAT,
             "backbone": self._identity,
-            "engine": torch.backends.quantized.engine,
+            "engine": torch.backends.quantized.engine if _runs_in_int8(self.backbone) else None,
             "dataset": [data.photos.name, data.photos.classes],
             "preprocessing": data.preprocessing.as_dict(),
             "resize": data.resize,
@@ -171,6 +171,14 @@ class _FeatureDataset(Dataset):
 
 def _as_it_is(batch: Any) -> Any:
     return batch
+
+
+def _runs_in_int8(backbone: nn.Module) -> bool:
+    """Whether the quantized engine has a part in what a backbone gives, as it has in none of a float one's."""
+    return not all(
+        isinstance(value, Tensor) and not value.is_quantized and value.dtype != torch.int8
+        for value in backbone.state_dict().values()
+    )
 
 
 def _identity(backbone: nn.Module) -> str:

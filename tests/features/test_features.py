@@ -260,6 +260,17 @@ def test_whatever_features_hang_on_makes_them_be_computed_again(Backbone, pictur
     assert seen(Backbone(), data(copy), store) == 0
 
 
+def test_the_engine_that_int8_runs_on_is_no_business_of_float_features(pictures, store, monkeypatch):
+    """One job of a sweep sets it, and the next, in float, is to find what an earlier one kept."""
+    int8 = eager.post_training(backbones.get("resnet18").build(), "onednn", [torch.zeros(1, 3, 32, 32)])
+    keys = {}
+    for engine in ("onednn", "x86"):
+        monkeypatch.setattr(torch.backends.quantized, "engine", engine)
+        keys[engine] = [features(body, data(pictures), store)._facts("val", 0) for body in (Backbone(), int8)]
+    (float_key, int8_key), (same, another) = keys.values()
+    assert float_key == same and int8_key != another
+
+
 def test_folds_and_a_growing_folder_share_what_pictures_gave(pictures, store, tmp_path):
     """To the bit what they give alone."""
 
