@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from hymtl import backbones, metrics, strategies
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.deploy.convert import Deployed
-from hymtl.errors import HymtlError
+from hymtl.errors import HymtlError, in_one_line
 from hymtl.features import probe
 from hymtl.mixing import mix
 from hymtl.network import Activations, Classifier
@@ -179,7 +179,11 @@ class TransferModule(pl.LightningModule):
         self.log("step", float(self.current_epoch), sync_dist=True)
 
     def configure_optimizers(self) -> dict:
-        optimizer = instantiate(self.hparams.optim)(self.strategy.parameter_groups(self.network))
+        groups = self.strategy.parameter_groups(self.network)
+        try:
+            optimizer = instantiate(self.hparams.optim)(groups)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise HymtlError(f"optim: {in_one_line(error)}. Take another optim._target_, see conf/optim/.") from error
         if not self.hparams.scheduler:
             return {"optimizer": optimizer}
         options = dict(self.hparams.scheduler)

@@ -116,6 +116,9 @@ def test_a_callback_that_cannot_be_made_is_named(run):
          "`val_loss` which is not available.*`val/loss`"),
         (["+trainer.val_check_interval=1000"], "must be less than or equal to the number of the training batches"),
         (["optim=adamw", "+optim.fused=true", "+optim.foreach=true"], "optim or scheduler: .*cannot be"),
+        (["optim._target_=torch.optim.SparseAdam", "~optim.momentum", "~optim.weight_decay"], "optim.*not support"),
+        (["strategy=gradual", "optim._target_=torch.optim.LBFGS", "~optim.momentum", "~optim.weight_decay"],
+         "optim: LBFGS doesn't support per-parameter"),
     ],
 )  # fmt: skip
 def test_what_only_lightning_or_torch_refuse_is_said_in_words(run, words, said):

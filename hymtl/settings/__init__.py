@@ -195,18 +195,21 @@ def _check_fractions(data: DictConfig) -> None:
 
 
 def check_optimizer(cfg: DictConfig) -> None:
-    """Build optimizer and scheduler once on a lone parameter, which finds bad values that only torch knows to be.
+    """Take a step with optimizer and scheduler on a lone parameter: what only torch knows to be wrong, it says then.
 
     Raises:
         HymtlError: with what torch says.
     """
     from torch import nn, zeros
 
+    parameter = nn.Parameter(zeros(1))
+    parameter.grad = zeros(1)
     try:
-        optimizer = instantiate(cfg.optim)([nn.Parameter(zeros(1))])
+        optimizer = instantiate(cfg.optim)([parameter])
         if cfg.get("scheduler"):
             options = dict(cfg.scheduler)
             steps = {"total_steps": 10} if options.pop("interval", "epoch") == "step" else {}
             instantiate(options)(optimizer, **steps)
+        optimizer.step(lambda: zeros(()))  # some ask for the loss anew
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError, InstantiationException) as error:
         raise HymtlError(f"optim or scheduler: {in_one_line(error)}. See conf/optim/ and conf/scheduler/.") from error
