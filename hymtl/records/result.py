@@ -313,10 +313,12 @@ def _lost(result: Result) -> str:
     photos, start = result.dataset.val, result.probe.val_acc if result.probe else 0.0
     less = round((start - result.accuracy) * photos)
     gentle = " or ".join(name for name in GENTLE if name != result.strategy)
+    # Even if it was right nowhere else: the exact sign test gives two sides of 0.5**5 more than 0.05.
+    won, chance = ("won nothing", ", so few that it may be chance") if less < 6 else ("lost more than it won", "")
     return (
-        f"Training the backbone lost more than it won: {result.accuracy:.4f} is {less} of {photos} photos below the "
-        f"{start:.4f} of logistic regression on the features that it began with. Try strategy=probe or frozen, which "
-        f"keep them, {gentle} to change them gently, or a smaller optim.lr."
+        f"Training the backbone {won}: {result.accuracy:.4f} is {less} of {photos} photos below the {start:.4f} of "
+        f"logistic regression on the features that it began with{chance}. Try strategy=probe or frozen, which keep "
+        f"them, {gentle} to change them gently, or a smaller optim.lr."
     )
 
 
