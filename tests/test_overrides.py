@@ -10,7 +10,7 @@ import torch
 
 from hymtl.errors import HymtlError
 from hymtl.settings.overrides import Overrides
-from hymtl.sweep import preflight
+from hymtl.sweep import plugins, preflight
 
 ROOT = Path(__file__).parents[1]
 
@@ -287,7 +287,8 @@ def test_a_setting_with_dashes_is_named(word, capsys):
     assert f"{word}: there is no such option. Settings have no dashes" in capsys.readouterr().err
 
 
-def test_a_search_has_its_other_settings_checked(capsys):
+def test_a_search_has_its_other_settings_checked(capsys, monkeypatch):
+    monkeypatch.setattr(plugins, "check_installed", lambda hydra: None)  # extras are not everywhere
     with pytest.raises(SystemExit):
         check("experiment=search/lr", "lr=3")
     assert "Did you mean optim.lr?" in capsys.readouterr().err

@@ -139,7 +139,7 @@ def _read_safetensors(file: Path) -> Any:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ModuleNotFoundError as error:
-        raise HymtlError(f'{file} needs safetensors, which is missing: pip install -e ".[timm]"') from error
+        raise HymtlError(f'{file} needs safetensors, which is missing: pip install "hymtl[timm]"') from error
     try:
         return load_file(file)
     except (SafetensorError, OSError, ValueError) as error:

@@ -51,7 +51,7 @@ def torchao() -> types.SimpleNamespace:
     except ModuleNotFoundError as error:
         raise HymtlError(
             f"strategy.quantizer=pt2e needs torchao, which could not be imported ({error}). "
-            'Install it: pip install -e ".[pt2e]", or use strategy.quantizer=eager.'
+            'Install it: pip install "hymtl[pt2e]", or use strategy.quantizer=eager.'
         ) from error
     finally:
         pytree.setLevel(level)

@@ -13,7 +13,6 @@ from hymtl import signals
 from hymtl.errors import printable
 from hymtl.records import failure, job, result
 from hymtl.runtime import train_command
-from hymtl.sweep import plugins
 
 typed: list[str] = []  # the command line, before anything was added to it
 
@@ -31,8 +30,6 @@ class CompareAtTheEnd(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Notes which failures are those of an earlier attempt."""
         signals.go_on_with(_command(config.hydra.sweep.dir))
-        plugins.check_installed("hydra/sweeper", config.hydra.sweeper._target_)
-        plugins.check_installed("hydra/launcher", config.hydra.launcher._target_)
         atexit.register(self._cut_short, Path(config.hydra.sweep.dir), os.getpid())
         self.earlier = _failures(Path(config.hydra.sweep.dir))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from hydra._internal.utils import run_and_report
+from omegaconf import DictConfig
 
 from hymtl.errors import HymtlError
 
@@ -17,14 +18,21 @@ EXTRAS = {"optuna": "search", "joblib": "joblib", "submitit": "slurm", "ray": "r
 _FULL = "HYDRA_FULL_ERROR"  # where it is set, Hydra hands errors on
 
 
-def check_installed(group: str, target: str) -> None:
-    """Say how to install what a search or a launcher needs, where Hydra would only call the plugin unknown."""
-    try:
-        importlib.import_module(target.rpartition(".")[0])
-    except ImportError as error:
-        extra = next((extra for part, extra in EXTRAS.items() if part in target), "all")
-        print(f'{group} needs {target} ({error}): pip install -e ".[{extra}]"', file=sys.stderr)
-        sys.exit(1)
+def check_installed(hydra: DictConfig) -> None:
+    """Say how to install what a search or a launcher needs, where Hydra would only call the plugin unknown.
+
+    Raises:
+        HymtlError: if it is not installed.
+    """
+    for part in ("sweeper", "launcher"):
+        target = hydra[part]._target_
+        try:
+            importlib.import_module(target.rpartition(".")[0])
+        except ImportError as error:
+            extra = next((extra for name, extra in EXTRAS.items() if name in target), "all")
+            raise HymtlError(
+                f'hydra/{part} needs {target} ({error}). Install it: pip install "hymtl[{extra}]".'
+            ) from error
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from hymtl.choose import jobs
 from hymtl.errors import HymtlError
 from hymtl.runtime import JOBS, quicker_imports, train_command
 from hymtl.settings.overrides import Overrides
-from hymtl.sweep import names
+from hymtl.sweep import names, plugins
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
@@ -101,6 +101,7 @@ def _checked(options: Namespace, overrides: Overrides) -> str | None:
     configs = _all_checked(overrides, every)
     if not every:
         overrides.check(overrides.fixed(options.overrides))
+        plugins.check_installed(base.hydra)
     if not configs:
         return None
     racing = base.hydra.sweeper._target_ == jobs.SWEEPER
@@ -149,6 +150,8 @@ def _all_checked(overrides: Overrides, jobs: Sequence[list[str]]) -> list[DictCo
             configs[number] = overrides.check(job)
         except HymtlError as error:
             found[number] = str(error)
+    if configs and not found:
+        plugins.check_installed(next(iter(configs.values())).hydra)
     if len(jobs) > 1 and configs:
         found |= _rehearsed(configs)
     wrong: dict[str, list[str]] = {}  # and the jobs it is wrong in

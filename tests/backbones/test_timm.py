@@ -159,7 +159,7 @@ def test_a_model_that_timm_lacks_is_refused_with_what_is_close(model, said):
 
 def test_without_timm_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(HymtlError, match=r'pip install -e "\.\[timm\]"'):
+    with pytest.raises(HymtlError, match=r'pip install "hymtl\[timm\]"'):
         backbones.get("timm/resnet34")
 
 

@@ -48,7 +48,7 @@ def test_without_torchao_the_error_says_what_to_install(monkeypatch, strategy):
     for name in [name for name in sys.modules if name.split(".")[0] == "torchao"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torchao", None)
-    with pytest.raises(HymtlError, match=r'quantizer=pt2e needs torchao.*pip install -e "\.\[pt2e\]"'):
+    with pytest.raises(HymtlError, match=r'quantizer=pt2e needs torchao.*pip install "hymtl\[pt2e\]"'):
         strategies.create(strategy, quantizer="pt2e")
     strategies.create(strategy)  # the default needs none
 

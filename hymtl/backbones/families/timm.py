@@ -57,7 +57,7 @@ def _timm() -> ModuleType:
         import timm
     except ModuleNotFoundError as error:
         raise HymtlError(
-            f'backbone=timm needs timm, which could not be imported ({error}): pip install -e ".[timm]"'
+            f'backbone=timm needs timm, which could not be imported ({error}): pip install "hymtl[timm]"'
         ) from error
     return timm
 
