@@ -231,8 +231,16 @@ class Result(Record):
 
     @property
     def accuracy(self) -> float:
-        """The validation accuracy of what is deployed: the int8 network's where there is one."""
-        return (self.int8 or self.best).val_acc
+        """The validation accuracy of what is deployed: the int8 network's where there is one.
+
+        A float one is deployed in float32: trained in bfloat16, or on a GPU, it may have had a photo more or less.
+        """
+        if self.int8 or not self.val:  # as records of earlier versions have none
+            return (self.int8 or self.best).val_acc
+        right = sum(round(one.recall * one.photos) for one in self.val.classes.values())
+        photos = sum(one.photos for one in self.val.classes.values())
+        same = right == round(self.best.val_acc * photos)
+        return self.best.val_acc if same else right / photos
 
     @property
     def deployed_calibration(self) -> Calibration | None:

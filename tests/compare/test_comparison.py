@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 
 import pytest
 import yaml
@@ -241,6 +242,20 @@ def test_older_runs_without_predictions_keep_their_accuracy(tmp_path):
     assert table.pairs == [] and [row.label for row in table.rows] == ["strategy=frozen", "strategy=qat"]
     assert table.rows[1].interval == pytest.approx((0.490, 0.943), abs=5e-4)
     assert "no predictions" in comparison.compare([tmp_path])
+
+
+def test_what_bfloat16_saw_otherwise_is_no_other_run(fitted, tmp_path):
+    """A network that validates in bfloat16 is deployed and scored in float32, where a photo may come out otherwise."""
+    run = tmp_path / "copy"
+    shutil.copytree(fitted("finetune").folder, run)
+    record = json.loads((run / "result.json").read_text())
+    deployed, photos = record["best"]["val_acc"], record["dataset"]["val"]
+    record["best"]["val_acc"] += (1 if deployed < 0.5 else -1) / photos
+    (run / "result.json").write_text(json.dumps(record))
+    said = comparison.compare([run])
+    assert "of another run" not in said and "no predictions" not in said
+    (found,) = find([run]).runs
+    assert found.result.accuracy == pytest.approx(deployed) and len(found.predictions) == photos
 
 
 def test_predictions_of_another_run_are_left_out_and_named(tmp_path):

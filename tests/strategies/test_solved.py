@@ -182,7 +182,7 @@ def test_a_run_that_ends_below_a_probe_on_its_start_says_so(config, ten_classes,
 
     def accurate(value):
         changed = {"best": ended.best.model_copy(update={"val_acc": value})}
-        changed |= {"dataset": ended.dataset.model_copy(update={"val": 100})}
+        changed |= {"dataset": ended.dataset.model_copy(update={"val": 100}), "val": None}
         return result.summary(ended.model_copy(update=changed), cfg.run_dir)
 
     start = ended.probe.val_acc
@@ -192,7 +192,7 @@ def test_a_run_that_ends_below_a_probe_on_its_start_says_so(config, ten_classes,
     itself = result.summary(ended.model_copy(update={"strategy": "lp_ft"}), cfg.run_dir)
     assert "keep them, gradual to change them gently" in itself
 
-    above = ended.model_copy(update={"best": ended.best.model_copy(update={"val_acc": 1.0})})
+    above = ended.model_copy(update={"best": ended.best.model_copy(update={"val_acc": 1.0}), "val": None})
     assert not above.below_probe and "Try strategy=probe" not in result.summary(above, cfg.run_dir)
 
 
