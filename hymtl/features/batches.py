@@ -175,8 +175,8 @@ def _as_it_is(batch: Any) -> Any:
 
 def _runs_in_int8(backbone: nn.Module) -> bool:
     """Whether the quantized engine has a part in what a backbone gives, as it has in none of a float one's."""
-    return not all(
-        isinstance(value, Tensor) and not value.is_quantized and value.dtype != torch.int8
+    return any(
+        not isinstance(value, Tensor) or value.is_quantized or value.dtype == torch.int8
         for value in backbone.state_dict().values()
     )
 

@@ -118,6 +118,10 @@ class Recall(Record):
     low: float = Fraction
     high: float = Fraction
 
+    @property
+    def recognized(self) -> int:
+        return round(self.recall * self.photos)
+
 
 class Scores(Record):
     """The network that is deployed, each class counting alike; see :mod:`hymtl.metrics`."""
@@ -237,7 +241,7 @@ class Result(Record):
         """
         if self.int8 or not self.val:  # as records of earlier versions have none
             return (self.int8 or self.best).val_acc
-        right = sum(round(one.recall * one.photos) for one in self.val.classes.values())
+        right = sum(one.recognized for one in self.val.classes.values())
         photos = sum(one.photos for one in self.val.classes.values())
         same = right == round(self.best.val_acc * photos)
         return self.best.val_acc if same else right / photos
@@ -332,7 +336,7 @@ def _lost(result: Result) -> str:
 
 def _rarest(scores: Scores) -> str:
     name, rarest = min(scores.classes.items(), key=lambda item: item[1].photos)
-    return f"{name}: {round(rarest.recall * rarest.photos)} of {rarest.photos} recognized"
+    return f"{name}: {rarest.recognized} of {rarest.photos} recognized"
 
 
 def _named(source: Dataset | Backbone) -> str:
