@@ -20,6 +20,7 @@ from hymtl import checkpoints, fingerprint, folder, loggers, precision, processe
 from hymtl.backbones import pretrained
 from hymtl.backbones.pretrained import Pretrained
 from hymtl.callbacks.best_checkpoint import BestCheckpoint, mode
+from hymtl.callbacks.best_validation import BestValidation
 from hymtl.callbacks.convert_best import ConvertBest
 from hymtl.callbacks.curves import Curves
 from hymtl.callbacks.deadline import Deadline
@@ -243,12 +244,14 @@ def _trainer(cfg: DictConfig, strategy: Strategy, history: History, folds: HeldO
     # Without these there is no result, so no override takes them out. BestCheckpoint comes first of all checkpoints,
     # so that Lightning's ckpt_path="best" means it; those of the config see what ConvertBest made.
     checkpoints = f"{cfg.run_dir}/checkpoints"
+    validation = BestValidation()
     needed = [
         LastCheckpoint(checkpoints, folds.best) if folds else BestCheckpoint(checkpoints, cfg.monitor),
         RandomState(),
         history,
         Curves(),
-        ConvertBest(f"{cfg.run_dir}/artifact", cfg.calibration, folds),
+        validation,
+        ConvertBest(f"{cfg.run_dir}/artifact", cfg.calibration, folds, validation),
     ]
     if (racing := cfg.get("choose")) and racing.deadline:
         needed.append(Deadline(racing.deadline))

@@ -59,7 +59,7 @@ def test_the_record_keeps_its_names_and_agrees_with_the_events(fitted, strategy)
     assert (result["strategy"], result["seed"], result["epochs"]) == (strategy, 0, EPOCHS)
     assert (result["dataset"]["name"], result["dataset"]["train"], result["dataset"]["val"]) == ("folder", 24, 12)
     assert len(result["dataset"]["digest"]) == 64
-    assert result["backbone"] == {"name": "resnet18", "weights": "random", "digest": None}
+    assert result["backbone"] == {"name": "small_resnet18", "weights": "random", "digest": None}
     accuracies = [e.value for e in EventAccumulator(str(run.folder)).Reload().Scalars("val/acc")]
     losses = [e.value for e in EventAccumulator(str(run.folder)).Reload().Scalars("val/loss")]
     best = min(range(EPOCHS), key=lambda epoch: (-accuracies[epoch], losses[epoch]))

@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 
 from hymtl import checkpoints
+from hymtl.callbacks.best_validation import BestValidation
 from hymtl.deploy.convert import convert
 from hymtl.deploy.held_out import HeldOut
 from hymtl.network import Classifier
@@ -21,8 +22,14 @@ class ConvertBest(pl.Callback):
     it was, on its device, so that it can be tested or fitted again.
     """
 
-    def __init__(self, dirpath: str, calibration: str | None = None, folds: HeldOut | None = None) -> None:
-        self.dirpath, self.calibration, self.folds = Path(dirpath), calibration, folds
+    def __init__(
+        self,
+        dirpath: str,
+        calibration: str | None = None,
+        folds: HeldOut | None = None,
+        validation: BestValidation | None = None,
+    ) -> None:
+        self.dirpath, self.calibration, self.folds, self.validation = Path(dirpath), calibration, folds, validation
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -42,6 +49,7 @@ class ConvertBest(pl.Callback):
             best_epoch=getattr(best, "best_epoch", None),
             calibrated=self.calibration is not None,
             folds=self.folds,
+            validated=self.validation.of(trainer) if self.validation else None,
         )
 
 

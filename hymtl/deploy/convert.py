@@ -11,7 +11,7 @@ from hymtl.backbones.pretrained import Pretrained
 from hymtl.data.batches import Batches, PictureBatches
 from hymtl.deploy import artifact, card, evaluation, fidelity
 from hymtl.deploy import calibration as calibrating
-from hymtl.deploy.evaluation import Score
+from hymtl.deploy.evaluation import Score, Validated
 from hymtl.deploy.held_out import HeldOut
 from hymtl.network import Classifier
 from hymtl.records.result import Calibration, Unsure
@@ -54,6 +54,7 @@ def convert(
     best_epoch: int | None = None,
     calibrated: bool = False,
     folds: HeldOut | None = None,
+    validated: Validated | None = None,
 ) -> Deployed:
     """Finish a trained network, which is on the CPU and may be taken apart, and save it as an artifact in ``folder``.
 
@@ -61,18 +62,21 @@ def convert(
     score on, ``batches`` the same for this network, where something faster than pictures is at hand; ``facts`` are the
     LightningModule's hyperparameters: ``backbone``, ``strategy``, ``classes``, ``resize``, ``sources``. With
     ``calibrated`` a temperature is fitted on the validation photos. With ``folds``, what these say of the validation
-    photos stands for what this network would say, which has trained on them.
+    photos stands for what this network would say, which has trained on them. ``validated`` spares scoring a network
+    that validation saw as it is.
     """
     batches = batches or pictures
     # Now, as finishing takes the network apart.
     references = {} if folds else strategy.before_int8(trained, pretrained)
     network = strategy.finish(trained, pictures.calibration_batches())
 
-    val = folds.score(pictures.photos) if folds else evaluation.score(network, batches.loader("val"))
+    val = (
+        folds.score(pictures.photos) if folds else evaluation.score_validated(network, validated, batches.loader("val"))
+    )
     test = evaluation.score(network, batches.loader("test")) if "test" in pictures.photos.splits else None
     latency = evaluation.latency(network, pictures.first_batch("val")[0][:1])
     before = {
-        name: evaluation.score(reference, batches.by(reference.backbone).loader("val"))
+        name: evaluation.score_validated(reference, validated, batches.by(reference.backbone).loader("val"))
         for name, reference in references.items()
     }
     cost = _cost(before, val, references, network, pictures) if before else None

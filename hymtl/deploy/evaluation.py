@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hymtl.identity import identity
 from hymtl.network import Activations, Classifier
 
 
@@ -39,6 +40,18 @@ class Score:
         return F.cross_entropy(self.logits, self.labels).item()
 
 
+@dataclass(frozen=True)
+class Validated:
+    """What a network gave for the validation photos as it trained: features (N, F), float32, and labels (N).
+
+    ``identity`` tells it from the same network with other weights, see :mod:`hymtl.identity`.
+    """
+
+    identity: str
+    features: Tensor
+    labels: Tensor
+
+
 def probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Class probabilities (N, classes) of logits; the higher the temperature, the less confident."""
     return (logits / temperature).softmax(dim=1)
@@ -50,6 +63,17 @@ def score(network: Classifier, batches: Iterable[tuple[Tensor | Activations, Ten
     network.eval()
     features, labels = zip(*((network.features(inputs), labels) for inputs, labels in batches), strict=True)
     return Score(torch.cat(features), network.head(torch.cat(features)), torch.cat(labels))
+
+
+@torch.no_grad()
+def score_validated(
+    network: Classifier, validated: Validated | None, batches: Iterable[tuple[Tensor | Activations, Tensor]]
+) -> Score:
+    """The same, but a network that validation has seen as it is, to the bit, is not run again."""
+    if validated is None or identity(network) != validated.identity:
+        return score(network, batches)
+    network.eval()
+    return Score(validated.features, network.head(validated.features), validated.labels)
 
 
 @torch.no_grad()

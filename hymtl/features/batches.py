@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from hymtl.data.batches import PictureBatches
 from hymtl.data.dataset import EpochSampler, Key
 from hymtl.features.store import FeatureStore
+from hymtl.identity import identity
 from hymtl.network import Activations
 
 BATCH = 32  # pictures that go through the backbone at a time
@@ -52,7 +53,7 @@ class FeatureBatches:
         self.counts = Counter() if counts is None else counts
         self._views: dict[tuple[str, int], Tensor] = {}
         self._pictures: dict[str, DataLoader] = {}
-        self._identity = _identity(backbone)
+        self._identity = identity(backbone)
 
     def by(self, backbone: nn.Module) -> "FeatureBatches":
         """Those of another backbone, on the CPU; kept and counted with these."""
@@ -179,28 +180,3 @@ def _runs_in_int8(backbone: nn.Module) -> bool:
         not isinstance(value, Tensor) or value.is_quantized or value.dtype == torch.int8
         for value in backbone.state_dict().values()
     )
-
-
-def _identity(backbone: nn.Module) -> str:
-    """sha256, in hex, over the modules of a backbone and all their weights, int8 ones and scales too."""
-    whole = hashlib.sha256(str(backbone).encode())
-    for name, value in backbone.state_dict().items():
-        whole.update(name.encode())
-        _update(whole, value)
-    return whole.hexdigest()
-
-
-def _update(whole: Any, value: Any) -> None:
-    if isinstance(value, tuple | list):  # packed weights and bias
-        for part in value:
-            _update(whole, part)
-    elif isinstance(value, Tensor) and value.is_quantized:
-        whole.update(repr(value.qscheme()).encode())
-        per_channel = value.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric)
-        scales = (value.q_per_channel_scales(), value.q_per_channel_zero_points()) if per_channel else ()
-        _update(whole, (value.int_repr(), *(scales or (value.q_scale(), value.q_zero_point()))))
-    elif isinstance(value, Tensor):
-        whole.update(f"{value.dtype} {tuple(value.shape)}".encode())
-        whole.update(value.detach().cpu().contiguous().numpy().tobytes())
-    else:
-        whole.update(repr(value).encode())

@@ -14,14 +14,13 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from hymtl import backbones, strategies
-from hymtl.backbones.pretrained import Pretrained
+from hymtl import backbones
 from hymtl.callbacks.convert_best import ConvertBest
 from hymtl.data.batches import PictureBatches
 from hymtl.data.photos import read_folder
 from hymtl.data.splits import arrange
 from hymtl.errors import HymtlError
-from hymtl.features.batches import FeatureBatches, _identity
+from hymtl.features.batches import FeatureBatches
 from hymtl.features.store import FeatureStore
 from hymtl.module import TransferModule
 from hymtl.preprocessing import Preprocessing
@@ -306,29 +305,6 @@ def test_what_a_picture_gives_is_the_same_to_the_bit_whatever_else_is_in_the_bat
     together = kept.view("train", 0)
     apart = torch.cat([kept._compute("train", 0, [index]) for index in (0, 7, 23)])
     assert torch.equal(together[[0, 7, 23]], apart)
-
-
-def test_a_first_part_is_told_by_its_own_weights_alone():
-    def identity(stages=1, **changed):
-        torch.manual_seed(0)
-        chosen = strategies.create("partial", stages=stages)
-        network = chosen.transfer(Pretrained(backbones.get("efficientnet_lite0"), "random", None), 2, [])
-        with torch.no_grad():
-            for name, change in changed.items():
-                network.backbone.get_submodule(name).conv.weight[0] += change
-        return _identity(chosen.fixed_backbone(network))
-
-    assert identity() == identity() == identity(head=1e-3)
-    assert identity() != identity(stem=1e-3) and identity() != identity(stages=2)
-
-
-def test_an_int8_backbone_is_told_by_its_scales(pictures):
-    def identity(brightness):
-        torch.manual_seed(0)
-        body = backbones.get("efficientnet_lite0").build()
-        return _identity(eager.post_training(body, "onednn", [brightness * torch.ones(2, 3, 32, 32)]))
-
-    assert identity(1.0) == identity(1.0) != identity(1.1)
 
 
 def test_without_augmentation_every_epoch_is_the_same_view(pictures, store):
