@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,8 +13,9 @@ from absl import logging as absl_logging
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
-from hymtl import backbones, experiment, quiet
+from hymtl import experiment, quiet
 from hymtl.data import drawn
+from tests.small import SMALL
 
 ROOT = Path(__file__).parent.parent
 ASSETS = os.environ.get("HYMTL_TEST_ASSETS")
@@ -73,12 +73,6 @@ def pytest_configure(config):
     """pytest starts from its own list of warnings; these are those that hymtl filters for a user."""
     for message in quiet.FILTERS:
         config.addinivalue_line("filterwarnings", f"ignore:{message}")
-
-
-# ResNet-18 in all but the size of its pictures, which no test that trains it hangs on: a tenth of the time.
-_RESNET18 = backbones.get("resnet18")
-SMALL = replace(_RESNET18, name="small_resnet18", preprocessing=replace(_RESNET18.preprocessing, size=64))
-backbones.every()[SMALL.name] = SMALL
 
 
 def settings(strategy, pictures, *more):

@@ -113,9 +113,13 @@ class PictureBatches:
     def calibration_batches(self, count: int = 64) -> Iterator[Tensor]:
         """``count`` training pictures, evenly over the classes in expectation, without augmentation.
 
-        Those whose sha256 comes first, so that all seeds calibrate alike, and a sweep but once.
+        Those whose sha256 comes first, so that all seeds calibrate alike and a sweep but once; of folds, those of the
+        first ones that are trained on, so that most runs of a cross-validation calibrate alike too.
         """
-        chosen = heapq.nsmallest(count, self.photos.splits["train"], key=lambda photo: photo.digest)
+        fold_of = self.photos.fold_of
+        chosen = heapq.nsmallest(
+            count, self.photos.splits["train"], key=lambda photo: (fold_of.get(photo.name, 0), photo.digest)
+        )
         dataset = PhotoDataset(chosen, self._transforms["val"], self.seed, self._room)
         for start in range(0, len(dataset), 16):
             pictures, _ = self._collate([dataset[0, i] for i in range(start, min(start + 16, len(dataset)))])

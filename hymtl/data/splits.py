@@ -59,11 +59,13 @@ def arrange(
     splits = photos.splits
     if test_fraction:
         splits = _with_test(photos, test_fraction, split_seed)
+    fold_of: dict[str, int] = {}
     pool = [photo for name in (UNSPLIT, "train", "val") for photo in splits.get(name, [])]
     if folds is not None and fold is not None:
         parts = _parts(pool, folds, photos.classes, split_seed)
         train = [photo for number, part in enumerate(parts) if number != fold for photo in part]
         splits = splits | {"train": train, "val": parts[fold]}
+        fold_of = {photo.name: number for number, part in enumerate(parts) for photo in part}
     elif folds is not None:
         splits = {"train": pool} | {name: split for name, split in splits.items() if name == "test"}
     elif val_fraction is not None:
@@ -80,7 +82,7 @@ def arrange(
         "folds": folds, "fold": fold, "val_fraction": val_fraction, "test_fraction": test_fraction,
         "split_seed": split_seed, "group": group,
     }  # fmt: skip
-    return replace(photos, splits=splits, arrangement=arrangement)
+    return replace(photos, splits=splits, arrangement=arrangement, fold_of=fold_of)
 
 
 def set_aside(photos: PhotoFolder) -> PhotoFolder:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hymtl.data import transforms
 from hymtl.data.batches import PictureBatches
 from hymtl.data.photos import Photo, PhotoFolder, read_folder
 from hymtl.data.splits import arrange, thinned
@@ -131,6 +132,21 @@ def test_nothing_calibrates_on_test_photos(pictures):
     alone = list(PictureBatches(train, Preprocessing(), workers=0).calibration_batches())
     assert all(torch.equal(a, b) for a, b in zip(reference, alone, strict=True))
     assert sum(map(len, alone)) == len(arranged.splits["train"])
+
+
+def test_most_folds_calibrate_on_the_same_photos_and_none_on_its_own(pictures):
+    """24 + 12 photos: a fold has 9, so that all but the first find 8 in it, and the first finds them in the second."""
+    sets = []
+    for fold in range(4):
+        arranged = arrange(read_folder(pictures), folds=4, fold=fold)
+        batches = PictureBatches(arranged, Preprocessing(), workers=0, seed=fold)
+        own = torch.stack([batches.dataset("val")[0, index, 0][0] for index in range(len(arranged.splits["val"]))])
+        chosen = torch.cat(list(batches.calibration_batches(8)))
+        own = transforms.normalize(own, Preprocessing())
+        assert not any(torch.equal(one, other) for one in chosen for other in own)
+        sets.append(chosen)
+    assert not torch.equal(sets[0], sets[1])
+    assert torch.equal(sets[1], sets[2]) and torch.equal(sets[2], sets[3])
 
 
 def unsplit(sizes=(123, 21), groups=None):

@@ -18,6 +18,7 @@ from benchmarks.hostile import forks
 from hymtl.deploy import artifact
 from hymtl.errors import HymtlError
 from hymtl.records import description
+from tests.conftest import ROOT
 from tests.deploy import artifacts
 
 FILES = ("artifact.json", "weights.pt", "SHA256SUMS")
@@ -43,7 +44,7 @@ def rewrite(folder, **changes):
 
 
 PROGRAM = """
-import sys, hymtl
+import sys, hymtl, tests.small
 from pathlib import Path
 photos = sorted(Path(sys.argv[1]).glob("*/*"))
 for copy in sys.argv[2:]:
@@ -58,7 +59,7 @@ def test_copies_alone_classify_as_recorded_to_the_photo(fitted, pictures, tmp_pa
     copies = [shutil.copytree(fitted(strategy).folder / "artifact", tmp_path / strategy) for strategy in strategies]
     said = subprocess.run(
         [sys.executable, "-c", PROGRAM, pictures / "val", *copies],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     records = [fitted(strategy).result for strategy in strategies]
     expected = [round((record["int8"] or record["best"])["val_acc"] * 12) for record in records]

@@ -9,7 +9,9 @@ from torch.ao.nn import quantized as int8
 
 from hymtl import backbones, strategies
 from hymtl.backbones.pretrained import Pretrained
+from hymtl.identity import identity
 from hymtl.network import Activations
+from hymtl.quantization import eager
 
 BACKBONES = ("resnet18", "efficientnet_lite0")
 ENGINES = [name for name in ("onednn", "x86") if name in torch.backends.quantized.supported_engines]
@@ -79,6 +81,29 @@ def test_quantized_has_an_int8_backbone_and_a_float_head(backbone, engine):
     chosen, network = transferred("quantized", backbone, engine=engine)
     check_int8(network, backbone)
     check_int8(chosen.finish(network, []), backbone)
+
+
+def test_the_next_job_of_a_sweep_finds_what_was_calibrated_on_the_same_pictures(monkeypatch):
+    calibrated = []
+    post_training = eager.post_training
+    monkeypatch.setattr(eager, "post_training", lambda *given: calibrated.append(0) or post_training(*given))
+    backbone, engine = backbones.get("efficientnet_lite0"), ENGINES[0]
+    weights = {"whole": backbone.build().state_dict()}
+
+    def backbone_of(pictures, **options):
+        start = Pretrained(backbone, "random", None)
+        monkeypatch.setattr(Pretrained, "state_dict", lambda _: weights["whole"])
+        chosen = strategies.create("quantized", **{"engine": engine, "source": "calibrated"} | options)
+        return identity(chosen.transfer(start, 2, [pictures]).backbone), len(calibrated)
+
+    ones = torch.ones(2, 3, 64, 64)
+    first, _ = backbone_of(ones)
+    assert backbone_of(ones) == (first, 1)
+    assert backbone_of(2 * ones)[1] == 2
+    assert backbone_of(ones) == (first, 3)  # of other pictures in between nothing is left
+    weights["whole"] = backbone.build().state_dict()
+    other, count = backbone_of(ones)
+    assert other != first and count == 4
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
