@@ -12,7 +12,7 @@ from torch.ao.nn.quantized import FloatFunctional
 from torch.ao.quantization import DeQuantStub, QuantStub
 from torch.nn import functional as F
 
-__all__ = ["DeQuantStub", "FloatFunctional", "QuantStub", "fuse", "pad"]
+__all__ = ["DeQuantStub", "FloatFunctional", "QuantStub", "at_most_six", "fuse", "pad"]
 
 
 def fuse(module: nn.Sequential, names: list[str], *, is_qat: bool) -> None:
@@ -23,7 +23,8 @@ def fuse(module: nn.Sequential, names: list[str], *, is_qat: bool) -> None:
 
 
 def _fuse_conv_bn_relu6(is_qat: bool, conv: nn.Conv2d, bn: nn.BatchNorm2d, relu6: nn.ReLU6) -> nn.Module:
-    """ReLU6 after an int8 convolution needs no operation: a ReLU whose output range ends at 6 saturates there.
+    """ReLU6 after an int8 convolution needs no operation: a ReLU whose output range ends at 6 saturates there
+    (with 7 bits: see :func:`at_most_six`).
 
     torch fuses ReLU only. Left apart, ReLU6 would make the convolution's own output range, with all that
     ReLU6 cuts off, decide the scale: on EfficientNet-Lite0 most of the 256 levels go to waste.
@@ -35,6 +36,17 @@ def _fuse_conv_bn_relu6(is_qat: bool, conv: nn.Conv2d, bn: nn.BatchNorm2d, relu6
         fused = intrinsic.ConvReLU2d(nn.utils.fuse_conv_bn_eval(conv, bn), nn.ReLU())
     fused[-1] = relu6
     return fused
+
+
+def at_most_six(x: Tensor) -> Tensor:
+    """The output of a convolution that was fused with ReLU6, once it is quint8.
+
+    With 8 bits it is as it should be: 6 is the highest level. With 7 (``reduce_range``, for kernels whose sums would
+    overflow) the kernel still writes all 8, and the highest level would stand for 12.
+    """
+    if not x.is_quantized or x.q_scale() * (255 - x.q_zero_point()) < 1.5 * 6:
+        return x
+    return torch.ops.quantized.relu6(x)
 
 
 def pad(x: Tensor, margins: tuple[int, int, int, int]) -> Tensor:

@@ -158,8 +158,9 @@ def test_observers_move_in_training_steps_alone():
     assert not torch.equal(before[scale], network.state_dict()[scale])
 
 
-def test_a_fused_relu6_never_exceeds_six_neither_fake_quantized_nor_int8():
-    chosen, network = transferred("qat", "efficientnet_lite0")
+@pytest.mark.parametrize("bits", [7, 8])
+def test_a_fused_relu6_never_exceeds_six_neither_fake_quantized_nor_int8(bits):
+    chosen, network = transferred("qat", "efficientnet_lite0", reduce_range=bits == 7)
     pictures = torch.randn(2, 3, 224, 224) * 30
     nn.init.constant_(network.backbone.stem.conv.bn.bias, 10.0)  # far above six
     with chosen.training(network):

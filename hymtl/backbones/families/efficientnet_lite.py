@@ -71,6 +71,10 @@ class ConvNorm(nn.Sequential):
         if activate:
             self.act = nn.ReLU6(inplace=True)
 
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        return fusing.at_most_six(x) if hasattr(self, "act") else x
+
     def fuse_model(self, is_qat: bool) -> None:
         fusing.fuse(self, [name for name in ("conv", "bn", "act") if hasattr(self, name)], is_qat=is_qat)
 
