@@ -23,11 +23,11 @@ def fuse(module: nn.Sequential, names: list[str], *, is_qat: bool) -> None:
 
 
 def _fuse_conv_bn_relu6(is_qat: bool, conv: nn.Conv2d, bn: nn.BatchNorm2d, relu6: nn.ReLU6) -> nn.Module:
-    """ReLU6 after an int8 convolution needs no operation: a ReLU whose output range ends at 6 saturates there
-    (with 7 bits: see :func:`at_most_six`).
+    """ReLU6 after an int8 convolution needs no operation: a ReLU whose output range ends at 6 saturates there.
 
-    torch fuses ReLU only. Left apart, ReLU6 would make the convolution's own output range, with all that
-    ReLU6 cuts off, decide the scale: on EfficientNet-Lite0 most of the 256 levels go to waste.
+    (With 7 bits it does not: see :func:`at_most_six`.) torch fuses ReLU only. Left apart, ReLU6 would make the
+    convolution's own output range, with all that ReLU6 cuts off, decide the scale: on EfficientNet-Lite0 most of the
+    256 levels go to waste.
     """
     fused: nn.Sequential
     if is_qat:

@@ -116,9 +116,9 @@ class PictureBatches:
         Those whose sha256 comes first, so that all seeds calibrate alike and a sweep but once; of folds, those of the
         first ones that are trained on, so that most runs of a cross-validation calibrate alike too.
         """
-        fold_of = self.photos.fold_of
+        fold_of, digests = self.photos.fold_of, self.photos.digests
         chosen = heapq.nsmallest(
-            count, self.photos.splits["train"], key=lambda photo: (fold_of.get(photo.name, 0), photo.digest)
+            count, self.photos.splits["train"], key=lambda photo: (fold_of.get(photo.name, 0), digests[photo.name])
         )
         dataset = PhotoDataset(chosen, self._transforms["val"], self.seed, self._room)
         for start in range(0, len(dataset), 16):
