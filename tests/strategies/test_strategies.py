@@ -90,10 +90,10 @@ def test_the_next_job_of_a_sweep_finds_what_was_calibrated_on_the_same_pictures(
     backbone, engine = backbones.get("efficientnet_lite0"), ENGINES[0]
     weights = {"whole": backbone.build().state_dict()}
 
-    def backbone_of(pictures, **options):
+    def backbone_of(pictures):
         start = Pretrained(backbone, "random", None)
         monkeypatch.setattr(Pretrained, "state_dict", lambda _: weights["whole"])
-        chosen = strategies.create("quantized", **{"engine": engine, "source": "calibrated"} | options)
+        chosen = strategies.create("quantized", engine=engine, source="calibrated")
         return identity(chosen.transfer(start, 2, [pictures]).backbone), len(calibrated)
 
     ones = torch.ones(2, 3, 64, 64)
