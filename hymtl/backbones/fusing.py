@@ -42,10 +42,13 @@ def at_most_six(x: Tensor) -> Tensor:
     """The output of a convolution that was fused with ReLU6, once it is quint8.
 
     With 8 bits it is as it should be: 6 is the highest level. With 7 (``reduce_range``, for kernels whose sums would
-    overflow) the kernel still writes all 8, and the highest level would stand for 12.
+    overflow) the kernel still writes all 8, and the highest level would stand for 12. While an exporter traces, float
+    stands in, as in :func:`pad`.
     """
     if not x.is_quantized or x.q_scale() * (255 - x.q_zero_point()) < 1.5 * 6:
         return x
+    if torch.jit.is_tracing():
+        return torch.quantize_per_tensor(x.dequantize().clamp(max=6.0), x.q_scale(), x.q_zero_point(), x.dtype)
     return torch.ops.quantized.relu6(x)
 
 
