@@ -13,7 +13,7 @@ from absl import logging as absl_logging
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
-from hymtl import experiment, quiet
+from hymtl import backbones, experiment, quiet
 from hymtl.data import drawn
 from tests.small import SMALL
 
@@ -124,6 +124,15 @@ def fitted(config, pictures, tmp_path_factory):
         return _RUNS[strategy]
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _the_same_backbones():
+    """A network that a test makes known is known to that test alone."""
+    before = dict(backbones.every())
+    yield
+    backbones.every().clear()
+    backbones.every().update(before)
 
 
 @pytest.fixture(autouse=True)

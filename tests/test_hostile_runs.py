@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from benchmarks.hostile import forks, kills, small
-from hymtl import backbones, checkpoints, cli
+from hymtl import checkpoints, cli
 from hymtl import folder as run_folder
 from hymtl.checkpoints import WholeCheckpoints
 from hymtl.errors import HymtlError
@@ -25,7 +25,6 @@ from hymtl.records import result
 def train(pictures, tmp_path, monkeypatch):
     """`python train.py WORDS` of a small run in ``tmp_path/run``, in a process of its own, after ``first``."""
     monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
-    backbones.every.cache_clear()
     small.register()
 
     def run(strategy="scratch", *words, first=lambda: None, folder=None):
@@ -37,8 +36,7 @@ def train(pictures, tmp_path, monkeypatch):
 
         return forks.run(work, limit=100)
 
-    yield run
-    backbones.every.cache_clear()  # the small network is known to these tests alone
+    return run
 
 
 def at_epoch(number, then):

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from benchmarks.hostile import forks, small
-from hymtl import backbones, checkpoints, cli, resuming, signals
+from hymtl import checkpoints, cli, resuming, signals
 from hymtl.cli import rows
 from hymtl.data import check, reading
 from hymtl.data.photos import read_folder
@@ -49,14 +49,6 @@ def at_the_end_of_epoch(number, then):
             then()
 
     TransferModule.on_train_epoch_end = hook
-
-
-@pytest.fixture(autouse=True)
-def _as_they_were(monkeypatch):
-    """What a fork changes, it changes for itself alone; the network that is small belongs to these tests."""
-    backbones.every.cache_clear()
-    yield
-    backbones.every.cache_clear()
 
 
 @pytest.mark.parametrize(("number", "code"), HANDLED)

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.hostile import forks, kills, pictures, small
-from hymtl import backbones
 from tests.deploy import artifacts
 
 ROOT = Path(__file__).parents[2]
@@ -37,11 +36,7 @@ COUNTS = {"kills": 3, "pictures": 50, "records": 10, "artifacts": 6, "checkpoint
 
 @pytest.fixture(autouse=True)
 def _the_small_network():
-    """Known to these tests alone."""
-    backbones.every.cache_clear()
     small.register()
-    yield
-    backbones.every.cache_clear()
 
 
 @pytest.mark.slow  # half a minute; what it mutates is tested one by one elsewhere
