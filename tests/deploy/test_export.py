@@ -35,7 +35,7 @@ def seven_bits_run(tmp_path_factory):
     """As a CPU makes it whose sums would overflow with 8."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(eager, "overflows", lambda engine: True)
-        return made(tmp_path_factory.mktemp("seven"), "ptq", "efficientnet_lite0")
+        return made(tmp_path_factory.mktemp("seven"), "ptq", "efficientnet_lite0", gain=3)
 
 
 def command(run, pictures, *more):
