@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import hymtl  # noqa: E402
-from benchmarks import tables  # noqa: E402
+from benchmarks import process, tables  # noqa: E402
 from hymtl.data.photos import is_picture  # noqa: E402
 from hymtl.deploy import agreement, export, whole  # noqa: E402
 from hymtl.deploy.predict import Predictor  # noqa: E402
@@ -61,13 +61,8 @@ def command(run: Path, files: list[Path]) -> list[dict[str, float]]:
 
 def page(run: Path, files: list[Path]) -> list[dict[str, float]]:
     words = [sys.executable, "-m", "hymtl", "serve", "--port", "0", "--runtime", "torch", str(run)]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout
-        address = server.stdout.readline().split()[0]
-        try:
-            return [answer(f"{address}/predict", file.read_bytes()) for file in files]
-        finally:
-            server.terminate()
+    with process.serving(words, cwd=ROOT) as address:
+        return [answer(f"{address}/predict", file.read_bytes()) for file in files]
 
 
 def answer(address: str, content: bytes) -> dict[str, float]:

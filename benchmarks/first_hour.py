@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import tables  # noqa: E402
+from benchmarks import process, tables  # noqa: E402
 from benchmarks.given import facts  # noqa: E402
 
 HEAD = ("begins at", "takes", "command")
@@ -67,25 +67,14 @@ def paste(command: str, output: Path, options: argparse.Namespace) -> None:
     shell = ["bash", "-c", f"[ -d .venv ] && . .venv/bin/activate; {'exec ' * served}{words}"]
     clone, home = options.folder / "hymtl", options.folder / "home"
     environment = os.environ | {"HOME": str(home), "HYMTL_HOME": str(home / "hymtl"), "PYTHONUNBUFFERED": "1"}
+    if served:
+        with process.serving(shell, cwd=clone, env=environment) as address:
+            urllib.request.urlopen(address, timeout=30).read()
+        return
     with output.open("wb") as out:
-        child = subprocess.Popen(shell, cwd=clone, env=environment, stdout=out, stderr=subprocess.STDOUT)
-        if served:
-            look(output, child)
-        elif child.wait():
-            raise SystemExit(f"{words}: exit code {child.returncode}. See {output}")
-
-
-def look(output: Path, server: subprocess.Popen) -> None:
-    """Fetch the page whose address a server prints, and stop it."""
-    try:
-        while not (found := re.search(r"http://\S+", output.read_text())):
-            if server.poll() is not None:
-                raise SystemExit(f"The server ended with {server.returncode}. See {output}")
-            time.sleep(0.1)
-        urllib.request.urlopen(found[0], timeout=30).read()
-    finally:
-        server.terminate()
-        server.wait()
+        done = subprocess.run(shell, cwd=clone, env=environment, stdout=out, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        raise SystemExit(f"{words}: exit code {done.returncode}. See {output}")
 
 
 def spoken(seconds: float) -> str:

@@ -1,16 +1,20 @@
-"""One command in a process of its own: its seconds, its peak memory, and what it said if it failed.
+"""One command in a process of its own: its seconds, its peak memory, and what it said if it failed; or a server.
 
 Only the standard library here: on Linux a process inherits the peak memory of the one that started it, so whoever
 measures must stay small.
 """
 
+import contextlib
 import os
+import re
 import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 BUSY = 0.02  # the share of one core that looking at memory may take from what is measured
@@ -52,6 +56,26 @@ def run(command: list[str], root: Path = ROOT) -> Process:
     peak = max(memory.peak, usage.ru_maxrss * 1024) / 1e9
     error = f"exit code {child.returncode}\n" + "\n".join(said.splitlines()[-12:]) if child.returncode else None
     return Process(started, ended, peak, said, error)
+
+
+@contextlib.contextmanager
+def serving(command: list[str], **options: Any) -> Iterator[str]:
+    """The address that a server prints as it starts; it is stopped as the block ends. ``options`` are of Popen.
+
+    Raises:
+        RuntimeError: with what it printed, if it ends without having said one.
+    """
+    said = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options) as server:
+        try:
+            for line in server.stdout or []:
+                said.append(line)
+                if found := re.search(r"http://\S+", line):
+                    yield found[0]
+                    return
+            raise RuntimeError(f"{' '.join(command)} printed no address:\n{''.join(said)}")
+        finally:
+            server.terminate()
 
 
 class _Memory:

@@ -9,13 +9,11 @@ pictures are seen, they are drawn ones. Needs Chromium and the extras explain an
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from PIL import Image  # noqa: E402
 
-from benchmarks import showcase_figures  # noqa: E402
+from benchmarks import process, showcase_figures  # noqa: E402
 from benchmarks.given import facts  # noqa: E402
 from hymtl import records  # noqa: E402
 from hymtl.data import drawn  # noqa: E402
@@ -184,17 +182,8 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
-@contextmanager
-def _served(module: str, *words: str) -> Iterator[str]:
-    """The address that a server on this machine prints as it starts; it is stopped as the block ends."""
-    command = [sys.executable, "-m", module, *words]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment()
-    ) as it:
-        try:
-            yield next(found[0] for line in it.stdout if (found := re.search(r"http://\S+", line)))
-        finally:
-            it.terminate()
+def _served(module: str, *words: str) -> AbstractContextManager[str]:
+    return process.serving([sys.executable, "-m", module, *words], env=_environment())
 
 
 def _part(tab: browser.Tab, selector: str, tallest: int = 2_000) -> Image.Image:

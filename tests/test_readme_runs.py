@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import process
 from hymtl.data import drawn
 
 for module in ("captum", "onnxruntime", "uvicorn", "hydra_plugins.hydra_joblib_launcher"):
@@ -77,20 +78,8 @@ def desk(tmp_path):
 
 def serves(line, folder, environment):
     """Whether the command prints an address at which something answers."""
-    with subprocess.Popen(
-        f"exec {line}",
-        shell=True,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as server:
-        try:
-            address = next(found[0] for said in server.stdout if (found := re.search(r"http://\S+", said)))
-            return urllib.request.urlopen(address, timeout=30).status == 200
-        finally:
-            server.terminate()
+    with process.serving(["bash", "-c", f"exec {line}"], cwd=folder, env=environment) as address:
+        return urllib.request.urlopen(address, timeout=30).status == 200
 
 
 def test_every_command_of_readme_runs_in_order(desk):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
+from benchmarks import process
 from tests.deploy.artifacts import made
 
 ROOT = Path(__file__).parents[2]
@@ -143,6 +144,14 @@ def test_a_run_that_failed_is_called_so(monkeypatch):
     assert "| 1.5 | 1.5 | 0.500" in tables.races([late], 0.94, 1)
 
 
+def test_a_server_gives_its_address_and_one_that_has_none_says_what_it_printed():
+    started = [sys.executable, "-u", "-c", "import time; print('page at http://127.0.0.1:1'); time.sleep(600)"]
+    with process.serving(started) as address:
+        assert address == "http://127.0.0.1:1"
+    with pytest.raises(RuntimeError, match="port 1 is taken"), process.serving(["echo", "port 1 is taken"]):
+        pass
+
+
 @pytest.mark.slow
 def test_calibration_prints_a_row_for_each_network_of_a_run(pictures, tmp_path):
     weights = tmp_path / "weights.pth"
@@ -151,3 +160,13 @@ def test_calibration_prints_a_row_for_each_network_of_a_run(pictures, tmp_path):
     printed = rows(command("benchmarks/calibration.py", *words))
     assert [row[1] for row in printed[2:]] == ["float", "float", "int8"]
     assert all(0 <= float(row[column]) <= 1 for row in printed[2:] for column in (4, 5))
+
+
+@pytest.mark.slow
+def test_folds_prints_a_row_for_each_strategy(pictures, tmp_path):
+    weights = tmp_path / "weights.pth"
+    torch.save(resnet18().state_dict(), weights)
+    words = ("--photos", str(pictures), "--weights", str(weights), "--strategies", "frozen,quantized")
+    printed = rows(command("benchmarks/folds.py", *words, "--folds", "2", "--epochs", "1"))
+    assert [row[0] for row in printed[2:]] == ["frozen", "quantized"]
+    assert all(len(row[4].split(",")) == 2 and float(row[3]) > 1 for row in printed[2:])
