@@ -7,7 +7,6 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -15,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from hymtl.pictures.fonts import families, legible
+from hymtl.pictures.fonts import legible, provide
 
 DPI = 100
 RIGHT, WRONG = "#1a7f37", "#cf222e"
@@ -42,7 +41,7 @@ def photo_grid(pictures: Tensor, captions: Sequence[str], colours: Sequence[str]
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     cell_width, cell_height = side + 16, side + line * lines + 20
     width, height = max(400, columns * cell_width), rows * cell_height + head
-    figure = _figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    figure = _figure([title, *captions], figsize=(width / DPI, height / DPI), dpi=DPI)
     figure.suptitle(legible(title), y=1 - 12 / height, va="top")
     for index, (picture, caption, colour) in enumerate(zip(pictures, captions, colours, strict=True)):
         row, column = divmod(index, columns)
@@ -73,9 +72,9 @@ def _fitting(text: str, most: int) -> str:
     return text[: sum(width <= most for width in widths)]
 
 
-def _figure(**options: Any) -> Figure:
-    """A figure whose text finds letters of any script that the machine has."""
-    rcParams["font.family"] = families()
+def _figure(texts: Sequence[str], **options: Any) -> Figure:
+    """A figure for these texts, whose letters are found in any script that the machine has."""
+    provide(map(legible, texts))
     return Figure(**options)
 
 
@@ -102,7 +101,7 @@ def confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
     names = [shortened(legible(name), 32) for name in classes]
     longest = max(map(_width, names), default=0)
     side = max(2.6, (0.17 if many else 0.5) * count) + (0.055 if many else 0.085) * longest * (2 if many else 1) + 0.6
-    figure = _figure(figsize=(max(side + 1.2, 0.1 * len(title) + 0.5), side + 0.5))
+    figure = _figure([title, *names], figsize=(max(side + 1.2, 0.1 * len(title) + 0.5), side + 0.5))
     figure.set_layout_engine(
         "constrained", h_pad=0.2 if many else 0.04
     )  # inches; names of many stand below the title too
@@ -144,7 +143,7 @@ def _ruled(axes: Axes, classes: int) -> None:
 
 def int8_cost(cost: dict, sizes: dict, title: str) -> Figure:
     """What int8 cost: the record of :func:`hymtl.deploy.fidelity.cost` with its worst layers; sizes in bytes."""
-    figure = _figure(figsize=(12, 4.6), layout="constrained")
+    figure = _figure([title], figsize=(12, 4.6), layout="constrained")
     figure.suptitle(legible(title))
     figure.supxlabel(INT8_WORDS, fontsize=8, color="#57606a")
     accuracy, layers, size = figure.subplots(1, 3, width_ratios=(5, 6, 2))
@@ -176,7 +175,7 @@ def int8_cost(cost: dict, sizes: dict, title: str) -> Figure:
 
 def curves(history: Mapping[str, Sequence[float | None]], best_epoch: int, title: str) -> Figure:
     """Loss and accuracy of train and val over the epochs, whose numbers ``history`` has under ``"epoch"``."""
-    figure = _figure(figsize=(9, 3.6), layout="constrained")
+    figure = _figure([title], figsize=(9, 3.6), layout="constrained")
     figure.suptitle(legible(title))
     epochs = [epoch for epoch in history["epoch"] if epoch is not None]
     for axes, metric, label in zip(figure.subplots(1, 2), ("loss", "acc"), ("cross entropy", "accuracy"), strict=True):

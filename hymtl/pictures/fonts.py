@@ -2,10 +2,11 @@
 
 import importlib.util
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from matplotlib import font_manager
+from matplotlib import font_manager, rcParams
 
 # Beside matplotlib's own, which has Latin, Greek and Cyrillic letters; found on Linux, Windows or macOS. Fonts of
 # coloured pixels are none that matplotlib can draw.
@@ -19,12 +20,25 @@ WANTED = (
 PACKAGES = ("koreanize_matplotlib", "manimgx_fonts")
 
 
+OWN = "DejaVu Sans"  # matplotlib's
+
+
+def provide(texts: Iterable[str]) -> None:
+    """Have all figures of this process draw these texts too: with matplotlib's own font, others for what that lacks.
+
+    Families that no text needs stay out: each takes matplotlib a search for every word of every figure, and with two
+    dozen of them that was half of all drawing.
+    """
+    needed = {OWN, *rcParams["font.family"], *(_family(letter) for text in texts for letter in text)}
+    rcParams["font.family"] = [name for name in _families() if name in needed]
+
+
 @cache
-def families() -> list[str]:
+def _families() -> list[str]:
     """matplotlib's own font, then those of ``WANTED`` that this machine has, each for what those before it lack."""
     packed = _of_packages()
     installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ["DejaVu Sans", *(name for name in WANTED if name in installed), *sorted(packed - set(WANTED))]
+    return [OWN, *(name for name in WANTED if name in installed), *sorted(packed - set(WANTED))]
 
 
 def _of_packages() -> set[str]:
@@ -41,19 +55,20 @@ def _of_packages() -> set[str]:
 @cache
 def legible(text: str) -> str:
     """``text`` with a word in place of each letter that would be an empty box: its sound, or what it shows."""
-    return "".join(letter if _drawn(letter) else _word(letter) for letter in text)
+    return "".join(letter if _family(letter) else _word(letter) for letter in text)
 
 
 @cache
-def _drawn(letter: str) -> bool:
+def _family(letter: str) -> str | None:
+    """The first family that has the letter."""
     if ord(letter) < 128:
-        return True
-    return any(font.get_char_index(ord(letter)) for font in _fonts())
+        return OWN
+    return next((name for name, font in _fonts().items() if font.get_char_index(ord(letter))), None)
 
 
 @cache
-def _fonts() -> list:
-    return [font_manager.get_font(font_manager.findfont(name)) for name in families()]
+def _fonts() -> dict:
+    return {name: font_manager.get_font(font_manager.findfont(name)) for name in _families()}
 
 
 def _word(letter: str) -> str:

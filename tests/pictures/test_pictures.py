@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib import rc_context, rcParams
 from PIL import Image, ImageOps
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -127,6 +128,16 @@ def test_letters_that_no_font_has_are_words_and_no_boxes(recwarn):
     assert shown.endswith(("[ant] ant", "🐜 ant")) and shown.startswith(("개미", "gaemi"))
     figures.pixels(figures.confusion(torch.eye(2).long(), ["개미 🐜", "꿀벌 🐝"], "蚁"))
     assert not [warning for warning in recwarn if "missing from" in str(warning.message)]
+
+
+def test_families_that_no_text_needs_are_not_searched(monkeypatch):
+    monkeypatch.setattr(fonts, "_families", lambda: [fonts.OWN, "Korean", "Emoji"])
+    monkeypatch.setattr(fonts, "_family", lambda letter: "Korean" if letter == "개" else fonts.OWN)
+    with rc_context():
+        rcParams["font.family"] = [fonts.OWN]
+        for text, families in (("ants", [fonts.OWN]), ("개", [fonts.OWN, "Korean"]), ("bees", [fonts.OWN, "Korean"])):
+            figures.curves({"epoch": []}, 0, text)
+            assert rcParams["font.family"] == families  # a figure with Korean letters may be drawn later than others
 
 
 def test_a_curve_of_one_epoch_has_one_whole_number_below_it():
