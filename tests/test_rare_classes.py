@@ -13,7 +13,7 @@ from hymtl.data.balance import class_weights, shares
 from hymtl.data.photos import read_folder
 from hymtl.deploy.evaluation import Score
 from hymtl.errors import HymtlError
-from hymtl.records import result
+from hymtl.records import summary
 from tests.conftest import fit, prepare
 
 ALWAYS_FIRST = np.array([[100, 0], [10, 0]])  # 100 : 10, and the first class is always guessed
@@ -88,7 +88,7 @@ def test_a_run_records_what_each_class_came_to(config, uneven):
     assert made.best.monitor == "val/balanced_acc"
     assert made.best.balanced_acc == pytest.approx(max(made.history["val/balanced_acc"]))
     assert made.best.val_acc == pytest.approx(made.history["val/acc"][made.best.epoch])
-    assert "balanced accuracy" in result.summary(made, "run")
+    assert "balanced accuracy" in summary.text(made, "run")
 
 
 @pytest.mark.parametrize(("monitor", "best"), [("val/acc", max), ("val/balanced_acc", max), ("val/loss", min)])

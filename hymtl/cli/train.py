@@ -51,7 +51,7 @@ def experiment(cfg: "DictConfig") -> float | None:
 
     with quicker_imports():  # here, so that --help does not wait for torch
         from hymtl import single
-        from hymtl.records import result
+        from hymtl.records import summary
         from hymtl.sweep import job
 
     try:
@@ -61,5 +61,5 @@ def experiment(cfg: "DictConfig") -> float | None:
         sys.exit(1)
     if made is None:  # not the first of several processes, or a job of a sweep that failed
         return None
-    print(result.summary(made, cfg.run_dir))
+    print(summary.text(made, cfg.run_dir))
     return made.accuracy

@@ -10,7 +10,6 @@ import contextlib
 import copy
 import itertools
 import logging
-import operator
 import platform
 import types
 from collections.abc import Iterable, Iterator
@@ -18,18 +17,15 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 
 from hymtl.errors import HymtlError, check_choice
 from hymtl.network import BatchNorms
-from hymtl.quantization import PICTURE, Picture
+from hymtl.quantization import PICTURE, Picture, graphs
 from hymtl.quantization.eager import calibrate
 
 # onednn: lowered to int8 kernels | reference: the graph as saved, which simulates int8 in float arithmetic.
 ENGINES = ("onednn", "reference")
-_BATCH = {0: torch.export.Dim("batch", min=1, max=65536)}
-_BATCH_NORM = torch.ops.aten.batch_norm.default  # (x, weight, bias, mean, var, training, momentum, eps, cudnn)
-_TRAINING, _EPS = 5, 7  # which of its arguments
 # torchao draws example tensors; what is random after it (a head, say) must not depend on the quantizer.
 _keeping_random_state = torch.random.fork_rng(devices=[])
 N = TypeVar("N", bound=nn.Module)
@@ -87,7 +83,7 @@ def obstacle(body: nn.Module, picture: Picture) -> str | None:
     if picture[0] != 3:
         return f"its pictures are {picture}, and pt2e was tried with three channels alone"
     try:
-        _export(body.eval(), picture)
+        graphs.export(body.eval(), picture)
     except Exception as error:  # whatever a network does that cannot be traced, tracing says in its own way
         return f"torch.export cannot trace it ({_first_line(error)})"
     return None
@@ -115,9 +111,9 @@ class Prepared(nn.Module):
         return self.graph(pictures)
 
     def _set_batch_norms(self, training: bool) -> None:
-        stale = [node for node in _batch_norms(self.graph) if node.args[_TRAINING] is not training]
+        stale = [node for node in graphs.batch_norms(self.graph) if node.args[graphs.TRAINING] is not training]
         for node in stale:
-            node.update_arg(_TRAINING, training)
+            node.update_arg(graphs.TRAINING, training)
         if stale:
             self.graph.recompile()
 
@@ -140,7 +136,7 @@ class Int8(nn.Module):
     def __init__(self, graph: GraphModule, *, lowers: bool) -> None:
         super().__init__()
         self.graph, self.lowers = graph, lowers
-        nodes = _activation_roundings(graph)
+        nodes = graphs.activation_roundings(graph)
         self.register_buffer("activation_scale", torch.tensor([node.args[1] for node in nodes], dtype=torch.float64))
         self.register_buffer("activation_zero_point", torch.tensor([node.args[2] for node in nodes]))
         self.untrained = False  # made for a state dict to be loaded into: not worth lowering before
@@ -158,7 +154,7 @@ class Int8(nn.Module):
 
     def _loaded(self, _) -> None:
         literals = zip(self.activation_scale.tolist(), self.activation_zero_point.tolist(), strict=True)
-        for node, (scale, zero_point) in zip(_activation_roundings(self.graph), literals, strict=True):
+        for node, (scale, zero_point) in zip(graphs.activation_roundings(self.graph), literals, strict=True):
             node.args = (node.args[0], scale, zero_point, *node.args[3:])
         self.graph.recompile()
         self.untrained = False
@@ -174,7 +170,7 @@ class Int8(nn.Module):
 @_keeping_random_state
 def prepare_calibration(backbone: nn.Module, engine: str, picture: Picture = PICTURE) -> Prepared:
     """Export a float backbone, fold its batch norms and put observers into the graph."""
-    ao, graph = torchao(), _export(backbone.eval(), picture).module()
+    ao, graph = torchao(), graphs.export(backbone.eval(), picture).module()
     config = ao.x86.get_default_x86_inductor_quantization_config(reduce_range=overflows(engine))
     graph = ao.quantize.prepare_pt2e(graph, ao.x86.X86InductorQuantizer().set_global(config))
     return Prepared(_usual_modes(graph)).eval()
@@ -190,11 +186,11 @@ def prepare_qat(
     """
     _lift_zero_scales(backbone)
     # Exported in eval mode, else the graph counts batches in evaluation too.
-    ao, graph = torchao(), _export(backbone.eval(), picture).module()
-    literals = {node.args[3].target: node.args[_TRAINING:] for node in _batch_norms(graph)}
+    ao, graph = torchao(), graphs.export(backbone.eval(), picture).module()
+    literals = {node.args[3].target: node.args[graphs.TRAINING :] for node in graphs.batch_norms(graph)}
     config = ao.x86.get_default_x86_inductor_quantization_config(is_qat=True, reduce_range=reduce_range)
     graph = ao.quantize.prepare_qat_pt2e(graph, ao.x86.X86InductorQuantizer().set_global(config))
-    _restore_batch_norms(graph, literals)
+    graphs.restore_batch_norms(graph, literals)
     if not observe:
         graph.apply(ao.pt2e.disable_observer)
     return Prepared(_usual_modes(graph)).train()
@@ -232,28 +228,7 @@ def fused(backbone: nn.Module) -> nn.Module:
 def as_float(int8: nn.Module, body: nn.Module) -> nn.Module:
     """The reference graph without the rounding of its activations."""
     assert isinstance(int8, Int8)
-    graph = copy.deepcopy(int8.graph)
-    ops = torch.ops.quantized_decomposed
-    for node in list(graph.graph.nodes):
-        if node.target is ops.dequantize_per_tensor.default and isinstance(node.args[0], Node):
-            rounding = node.args[0]
-            if rounding.target is ops.quantize_per_tensor.default:
-                node.replace_all_uses_with(rounding.args[0])
-    _name_last_maps(graph)
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
-    return graph
-
-
-def _name_last_maps(graph: GraphModule) -> None:
-    """Give what goes into the pooling at the end a module, which explanations can look at."""
-    pooling = (torch.ops.aten.adaptive_avg_pool2d.default, torch.ops.aten.mean.dim)
-    last = [node for node in graph.graph.nodes if node.target in pooling][-1:]
-    for node in last:
-        graph.add_submodule("last_maps", nn.Identity())
-        with graph.graph.inserting_before(node):
-            maps = graph.graph.call_module("last_maps", (node.args[0],))
-        node.args = (maps, *node.args[1:])
+    return graphs.unrounded(int8.graph)
 
 
 def still(network: N, *, rounding: bool) -> N:
@@ -301,18 +276,11 @@ def lower(graph: GraphModule, picture: Picture) -> GraphModule:
 
     decompositions = torch.export.default_decompositions()
     composite = {op: rule for op, rule in decompositions.items() if torch._export.utils._is_cia_op(op)}
-    lowered = _export(graph, picture).run_decompositions(composite).module()
-    _split_relu6(lowered)
+    lowered = graphs.export(graph, picture).run_decompositions(composite).module()
+    graphs.split_relu6(lowered)
     freezing_passes(lowered, (torch.zeros(2, *picture),))
     constant_fold(lowered)
     return lowered
-
-
-def _export(network: nn.Module, picture: Picture) -> torch.export.ExportedProgram:
-    device = next((parameter.device for parameter in network.parameters()), None)  # a converted graph has none left
-    pictures = torch.zeros(2, *picture, device=device)
-    # strict=False traces, as the network is Python that traces well, and takes a third of the time.
-    return torch.export.export(network, (pictures,), dynamic_shapes=(_BATCH,), strict=False)
 
 
 def _usual_modes(graph: GraphModule) -> GraphModule:
@@ -322,97 +290,13 @@ def _usual_modes(graph: GraphModule) -> GraphModule:
     return graph
 
 
-def _batch_norms(graph: GraphModule) -> list[Node]:
-    return [node for node in graph.graph.nodes if node.target is _BATCH_NORM]
-
-
-def _restore_batch_norms(graph: GraphModule, literals: dict[str, tuple]) -> None:
-    """Give batch norms their own momentum and eps back, for which torchao 0.18 puts torch's defaults.
-
-    ``literals`` has, by the name of the running mean, the arguments from ``training`` on.
-    """
-    for node in _batch_norms(graph):
-        node.args = (*node.args[:_TRAINING], *literals[node.args[3].target])
-        variance = node.args[4]
-        for user in list(variance.users):
-            if user.target is torch.ops.aten.add.Tensor:  # of sqrt(var + eps), which scales the weight
-                user.args = (variance, node.args[_EPS])
-    graph.recompile()
-
-
 @_keeping_random_state
 def _int8(graph: GraphModule, engine: str) -> Int8:
     """Convert a prepared graph, in place."""
-    for node in _batch_norms(graph):
-        _fold(graph, node)
+    for node in graphs.batch_norms(graph):
+        graphs.fold(graph, node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     graph = torchao().quantize.convert_pt2e(graph)
-    _drop_unused_tensors(graph)
+    graphs.drop_unused_tensors(graph)
     return Int8(_usual_modes(graph), lowers=engine == "onednn")
-
-
-@torch.no_grad()
-def _fold(graph: GraphModule, batch_norm: Node) -> None:
-    """Fold a batch norm of QAT into its convolution, for which convert_pt2e takes 20 seconds and the wrong eps.
-
-    What prepare_qat_pt2e made of conv and batch norm is ``batch_norm(conv(x, fake_quant(w * s)) / s)`` with
-    ``s = gamma / sqrt(var + eps)``. It becomes ``conv(x, fake_quant(w'), b')`` with ``w' = w * s`` and
-    ``b' = beta - mean * s``: the same numbers, as nothing is fake-quantized between the two.
-    """
-    gamma, beta, mean, variance = (operator.attrgetter(arg.target)(graph) for arg in batch_norm.args[1:5])
-    scale = gamma / torch.sqrt(variance + batch_norm.args[_EPS])
-    convolution = batch_norm.args[0].args[0]
-    fake_quant = convolution.args[1]
-    weight = fake_quant.args[0].args[0]
-    folded = operator.attrgetter(weight.target)(graph) * scale.view(-1, 1, 1, 1)
-    owner, _, name = weight.target.rpartition(".")
-    setattr(graph.get_submodule(owner), name, nn.Parameter(folded))
-    graph.get_submodule(owner).register_parameter("bias", nn.Parameter(beta - mean * scale))
-    with graph.graph.inserting_before(convolution):
-        bias = graph.graph.get_attr(f"{owner}.bias")
-    fake_quant.update_arg(0, weight)
-    convolution.args = (*convolution.args[:2], bias, *convolution.args[3:])
-    batch_norm.replace_all_uses_with(convolution)
-    graph.graph.erase_node(batch_norm)
-
-
-def _drop_unused_tensors(graph: GraphModule) -> None:
-    """Of what convert_pt2e leaves behind, float weights above all, keep what the graph reads."""
-    used = {node.target for node in graph.graph.nodes if node.op == "get_attr"}
-    for name in list(graph.state_dict()):
-        if name not in used:
-            owner, _, attribute = name.rpartition(".")
-            delattr(graph.get_submodule(owner), attribute)
-
-
-def _activation_roundings(graph: GraphModule) -> list[Node]:
-    """The nodes that have an activation's scale and zero point as arguments 1 and 2, in order."""
-    ops = torch.ops.quantized_decomposed
-    kinds = (ops.quantize_per_tensor.default, ops.dequantize_per_tensor.default)
-    return [node for node in graph.graph.nodes if node.target in kinds]
-
-
-def _split_relu6(graph: GraphModule) -> None:
-    """hardtanh as two clamps, the form in which Inductor knows to fuse it into an int8 convolution."""
-    aten = torch.ops.aten
-    for node in list(graph.graph.nodes):
-        if node.target in (aten.hardtanh.default, aten.hardtanh_.default):
-            x, low, high = node.args
-            with graph.graph.inserting_before(node):
-                above = graph.graph.call_function(aten.clamp_min.default, (x, low))
-                clamped = graph.graph.call_function(aten.clamp_max.default, (above, high))
-            above.meta, clamped.meta = dict(node.meta), dict(node.meta)
-            node.replace_all_uses_with(clamped)
-            graph.graph.erase_node(node)
-    graph.recompile()
-
-
-def plain() -> dict:
-    """How each rounding operation of a reference graph is made of torch's own, for programs that must load without
-    torchao: a table for ``run_decompositions``."""
-    from torch.ao.quantization.fx import _decomposed
-
-    ops = torch.ops.quantized_decomposed
-    kinds = ("quantize_per_tensor", "dequantize_per_tensor", "quantize_per_channel", "dequantize_per_channel")
-    return {getattr(ops, kind).default: getattr(_decomposed, kind) for kind in kinds}

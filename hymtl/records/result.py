@@ -3,19 +3,14 @@
 Accuracies are fractions, losses nats, sizes bytes, times seconds; epochs count from 0.
 """
 
-import contextlib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
-from hymtl.errors import printable
 from hymtl.records import Number, Record
 
 FILE = "result.json"
 FORMAT = 2  # since 2 a history has the numbers of its epochs
-GENTLE = ("lp_ft", "gradual")  # strategies that train a pretrained backbone gently
 
 Fraction = Field(ge=0, le=1)
 Count = Field(ge=0, le=10**9)  # of photos or epochs: more is no run
@@ -273,89 +268,3 @@ class Result(Record):
             if name != "epoch":
                 found[name] = ([number for number, _ in known], [value for _, value in known])
         return found
-
-
-def summary(result: Result, run_dir: str) -> str:
-    """A few lines for the end of a run."""
-    best, size = result.best, result.bytes
-    loss = "" if best.val_loss is None else f", loss {best.val_loss:.4f}"
-    by = "" if best.monitor == "val/acc" else f", best {best.monitor}"
-    lines = [
-        "",
-        f"{result.strategy}  seed {result.seed}  {_named(result.dataset)}  {_named(result.backbone)} "
-        f"({result.backbone.weights})",
-        f"  best val accuracy  {best.val_acc:.4f}  (epoch {best.epoch}{loss}{by})",
-    ]
-    if result.int8:
-        lines.append(f"  int8 val accuracy  {result.int8.val_acc:.4f}  (engine {result.engine})")
-        lines += [f"  int8 cost          {step}" for step in _steps(result.int8_cost or {})]
-        lines.append(f"  size               {(size.int8 or 0) / 1e6:.1f} MB int8, {size.float32 / 1e6:.1f} MB float")
-    if result.val and result.uneven:
-        lines.append(
-            f"  balanced accuracy  {result.val.balanced_acc:.4f}  (each class counts alike; {_rarest(result.val)})"
-        )
-    made = result.deployed_calibration
-    if made and made.ece_after is not None:
-        without = f"{made.ece_before:.4f} without temperature {made.temperature:.2f}"
-        lines.append(f"  calibration error  {made.ece_after:.4f}  ({without})")
-    for unsure in result.unsure:
-        if unsure.below == 0.8:
-            rest = f"{unsure.right} of the other {unsure.rest} right" if unsure.rest else "that is all of them"
-            lines.append(f"  unsure below 0.8   {_photos(unsure.photos, 'validation')}; {rest}")
-    if result.test:
-        lines.append(f"  test accuracy      {result.test.acc:.4f}  ({result.test.photos} photos that chose nothing)")
-    if result.probe:
-        lines.append(f"  probe at start     {result.probe.val_acc:.4f}  (logistic regression on the first features)")
-    if result.seconds.fit is not None:
-        lines.append(f"  fitting took       {result.seconds.fit:.0f} s on {result.device}")
-    lines += [
-        f"  checkpoint         {run_dir}/checkpoints/best.ckpt",
-        f"  artifact           {run_dir}/artifact",
-        f"  record             {run_dir}/{FILE}",
-    ]
-    if any(Path(run_dir).glob("events.out.tfevents.*")):
-        lines.append(f"  curves             tensorboard --logdir {run_dir}")
-    if result.data_check and result.data_check.leaks and not result.data_check.dropped:
-        lines.append(f"  !!! {len(result.data_check.leaks)} pictures stand on two sides of a split: accuracy flatters")
-    lines += [f"  !!! {_lost(result)}"] if result.below_probe else []
-    return printable("\n".join(lines))
-
-
-def _lost(result: Result) -> str:
-    photos, start = result.dataset.val, result.probe.val_acc if result.probe else 0.0
-    less = round((start - result.accuracy) * photos)
-    gentle = " or ".join(name for name in GENTLE if name != result.strategy)
-    # Even if it was right nowhere else: the exact sign test gives two sides of 0.5**5 more than 0.05.
-    won, chance = ("won nothing", ", so few that it may be chance") if less < 6 else ("lost more than it won", "")
-    return (
-        f"Training the backbone {won}: {result.accuracy:.4f} is {less} of {photos} photos below the {start:.4f} of "
-        f"logistic regression on the features that it began with{chance}. Try strategy=probe or frozen, which keep "
-        f"them, {gentle} to change them gently, or a smaller optim.lr."
-    )
-
-
-def _rarest(scores: Scores) -> str:
-    name, rarest = min(scores.classes.items(), key=lambda item: item[1].photos)
-    return f"{name}: {rarest.recognized} of {rarest.photos} recognized"
-
-
-def _named(source: Dataset | Backbone) -> str:
-    """Its name, marked where it stands in for what was asked for first: the first lines of the log say why."""
-    return f"{source.name} (!!! stand-in)" if source.fallback else source.name
-
-
-def _photos(count: int, kind: str = "") -> str:
-    return f"{count} {kind} {'photo' if count == 1 else 'photos'}".replace("  ", " ")
-
-
-def _steps(cost: dict) -> Iterator[str]:
-    """In words; what another version, or nobody, wrote is left out."""
-    with contextlib.suppress(LookupError, TypeError, ValueError, AttributeError):
-        yield from [_step(step) for step in cost["steps"]]
-
-
-def _step(step: dict) -> str:
-    return (
-        f"{step['from']} to {step['to']}: {_photos(len(step['lost']))} lost, {len(step['gained'])} gained; "
-        f"feature cosine {step['feature_cosine']['mean']:.4f}, logits off by {step['logit_error']['mean']:.3f}"
-    )

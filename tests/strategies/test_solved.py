@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from hymtl import experiment
 from hymtl.deploy import artifact, evaluation
-from hymtl.records import result
+from hymtl.records import summary
 from tests.strategies.test_strategies import HEAD, check_int8, trainable, transferred
 
 SMALL = [
@@ -177,23 +177,23 @@ def test_a_run_that_ends_below_a_probe_on_its_start_says_so(config, ten_classes,
     ended = experiment.run(cfg)
     assert ended.below_probe and ended.probe.val_acc > ended.accuracy
     assert json.loads((Path(cfg.run_dir) / "result.json").read_text())["probe"]["val_acc"] == ended.probe.val_acc
-    said = result.summary(ended, cfg.run_dir)
+    said = summary.text(ended, cfg.run_dir)
     assert f"below the {ended.probe.val_acc:.4f} of logistic regression" in said and "Try strategy=probe" in said
 
     def accurate(value):
         changed = {"best": ended.best.model_copy(update={"val_acc": value})}
         changed |= {"dataset": ended.dataset.model_copy(update={"val": 100}), "val": None}
-        return result.summary(ended.model_copy(update=changed), cfg.run_dir)
+        return summary.text(ended.model_copy(update=changed), cfg.run_dir)
 
     start = ended.probe.val_acc
     few, many = accurate(start - 0.05), accurate(start - 0.06)
     assert "won nothing" in few and "is 5 of 100 photos below" in few and "may be chance" in few
     assert "lost more than it won" in many and "is 6 of 100 photos below" in many and "chance" not in many
-    itself = result.summary(ended.model_copy(update={"strategy": "lp_ft"}), cfg.run_dir)
+    itself = summary.text(ended.model_copy(update={"strategy": "lp_ft"}), cfg.run_dir)
     assert "keep them, gradual to change them gently" in itself
 
     above = ended.model_copy(update={"best": ended.best.model_copy(update={"val_acc": 1.0}), "val": None})
-    assert not above.below_probe and "Try strategy=probe" not in result.summary(above, cfg.run_dir)
+    assert not above.below_probe and "Try strategy=probe" not in summary.text(above, cfg.run_dir)
 
 
 def test_what_it_is_compared_with_is_the_probe_strategys_score(config, ten_classes, weights):

@@ -27,9 +27,9 @@ def write(whole: Whole, file: Path, facts: Mapping[str, str], *, resize: int | N
     with torch.no_grad():
         program = torch.export.export(whole, (whole.example(),), dynamic_shapes=(batch,), strict=False)
         if whole.quantizer:  # else only who has imported torchao could load it
-            from hymtl.quantization import pt2e
+            from hymtl.quantization import graphs
 
-            program = program.run_decompositions(pt2e.plain())
+            program = program.run_decompositions(graphs.plain())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tensors that share memory
         torch.export.save(program, file, extra_files={_FACTS: json.dumps(dict(facts))})
