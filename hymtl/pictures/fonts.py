@@ -8,8 +8,8 @@ from pathlib import Path
 
 from matplotlib import font_manager, rcParams
 
-# Beside matplotlib's own, which has Latin, Greek and Cyrillic letters; found on Linux, Windows or macOS. Fonts of
-# coloured pixels are none that matplotlib can draw.
+OWN = "DejaVu Sans"  # matplotlib's, which has Latin, Greek and Cyrillic letters
+# Beside it, as found on Linux, Windows or macOS. Fonts of coloured pixels are none that matplotlib can draw.
 WANTED = (
     "Noto Sans CJK KR", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans KR", "NanumGothic", "Malgun Gothic",
     "Apple SD Gothic Neo", "Arial Unicode MS", "Microsoft YaHei", "Yu Gothic", "Hiragino Sans", "WenQuanYi Zen Hei",
@@ -18,9 +18,6 @@ WANTED = (
 )  # fmt: skip
 # Packages with fonts, the extra "fonts": Korean, and Noto's for emoji and a dozen scripts.
 PACKAGES = ("koreanize_matplotlib", "manimgx_fonts")
-
-
-OWN = "DejaVu Sans"  # matplotlib's
 
 
 def provide(texts: Iterable[str]) -> None:
