@@ -41,7 +41,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--strategies", type=lambda words: words.split(","), default=["frozen", "quantized", "partial"])
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=25)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if Path(options.weights).is_file():  # runs start from the root
+        options.weights = str(Path(options.weights).resolve())
+    return options
 
 
 def row(strategy: str, options: argparse.Namespace, folder: Path) -> list[str]:
@@ -55,8 +58,6 @@ def row(strategy: str, options: argparse.Namespace, folder: Path) -> list[str]:
 def trained(options: argparse.Namespace, folder: Path, *words: str) -> tuple[float, list[float]]:
     """Seconds of the command as a whole, and of fitting in each of its jobs, in order of their folds."""
     os.environ["HYMTL_HOME"] = str(folder / "home")
-    known = Path(options.weights)
-    options.weights = str(known.resolve()) if known.is_file() else options.weights
     runs = folder / "runs"
     done = process.run(python(
         "train.py", "-m", *words, "data=folder", f"data.root={quoted(options.photos.resolve())}",

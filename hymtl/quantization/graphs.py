@@ -12,6 +12,8 @@ from hymtl.quantization import Picture
 _BATCH = {0: torch.export.Dim("batch", min=1, max=65536)}
 _BATCH_NORM = torch.ops.aten.batch_norm.default  # (x, weight, bias, mean, var, training, momentum, eps, cudnn)
 TRAINING, EPS = 5, 7  # which of its arguments
+# torchao draws example tensors; what is random after it (a head, say) must not depend on the quantizer.
+keeping_random_state = torch.random.fork_rng(devices=[])
 
 
 def export(network: nn.Module, picture: Picture) -> torch.export.ExportedProgram:
@@ -82,7 +84,25 @@ def activation_roundings(graph: GraphModule) -> list[Node]:
     return [node for node in graph.graph.nodes if node.target in kinds]
 
 
-def split_relu6(graph: GraphModule) -> None:
+@keeping_random_state
+def lower(graph: GraphModule, picture: Picture) -> GraphModule:
+    """The reference graph as oneDNN's int8 operations, for pictures (N, *picture) of any N.
+
+    These are the steps of torchao's ``lower_pt2e_quantized_to_x86``, which fixes N and leaves ReLU6 apart.
+    """
+    from torch._inductor.constant_folding import constant_fold
+    from torch._inductor.fx_passes.freezing_patterns import freezing_passes
+
+    decompositions = torch.export.default_decompositions()
+    composite = {op: rule for op, rule in decompositions.items() if torch._export.utils._is_cia_op(op)}
+    lowered = export(graph, picture).run_decompositions(composite).module()
+    _split_relu6(lowered)
+    freezing_passes(lowered, (torch.zeros(2, *picture),))
+    constant_fold(lowered)
+    return lowered
+
+
+def _split_relu6(graph: GraphModule) -> None:
     """hardtanh as two clamps, the form in which Inductor knows to fuse it into an int8 convolution."""
     aten = torch.ops.aten
     for node in list(graph.graph.nodes):

@@ -26,8 +26,6 @@ from hymtl.quantization.eager import calibrate
 
 # onednn: lowered to int8 kernels | reference: the graph as saved, which simulates int8 in float arithmetic.
 ENGINES = ("onednn", "reference")
-# torchao draws example tensors; what is random after it (a head, say) must not depend on the quantizer.
-_keeping_random_state = torch.random.fork_rng(devices=[])
 N = TypeVar("N", bound=nn.Module)
 
 
@@ -149,7 +147,7 @@ class Int8(nn.Module):
         if not self.lowers or self.untrained:
             return self.graph(pictures)
         if self._kernels is None:
-            self.__dict__["_kernels"] = lower(self.graph, pictures.shape[1:])  # not registered as a submodule
+            self.__dict__["_kernels"] = graphs.lower(self.graph, pictures.shape[1:])  # not registered as a submodule
         return self._kernels(pictures)
 
     def _loaded(self, _) -> None:
@@ -167,7 +165,7 @@ class Int8(nn.Module):
         return self.__dict__ | {"_kernels": None}  # packed weights can be neither copied nor pickled
 
 
-@_keeping_random_state
+@graphs.keeping_random_state
 def prepare_calibration(backbone: nn.Module, engine: str, picture: Picture = PICTURE) -> Prepared:
     """Export a float backbone, fold its batch norms and put observers into the graph."""
     ao, graph = torchao(), graphs.export(backbone.eval(), picture).module()
@@ -176,7 +174,7 @@ def prepare_calibration(backbone: nn.Module, engine: str, picture: Picture = PIC
     return Prepared(_usual_modes(graph)).eval()
 
 
-@_keeping_random_state
+@graphs.keeping_random_state
 def prepare_qat(
     backbone: nn.Module, engine: str, reduce_range: bool, *, picture: Picture = PICTURE, observe: bool = False
 ) -> Prepared:
@@ -265,24 +263,6 @@ def untrained_int8(backbone: nn.Module, engine: str, size: int) -> Int8:
     return int8
 
 
-@_keeping_random_state
-def lower(graph: GraphModule, picture: Picture) -> GraphModule:
-    """The reference graph as oneDNN's int8 operations, for pictures (N, *picture) of any N.
-
-    These are the steps of torchao's ``lower_pt2e_quantized_to_x86``, which fixes N and leaves ReLU6 apart.
-    """
-    from torch._inductor.constant_folding import constant_fold
-    from torch._inductor.fx_passes.freezing_patterns import freezing_passes
-
-    decompositions = torch.export.default_decompositions()
-    composite = {op: rule for op, rule in decompositions.items() if torch._export.utils._is_cia_op(op)}
-    lowered = graphs.export(graph, picture).run_decompositions(composite).module()
-    graphs.split_relu6(lowered)
-    freezing_passes(lowered, (torch.zeros(2, *picture),))
-    constant_fold(lowered)
-    return lowered
-
-
 def _usual_modes(graph: GraphModule) -> GraphModule:
     """Take back that train() and eval() of a prepared graph raise: :class:`Prepared` sees to what they mean."""
     for name in ("train", "eval"):
@@ -290,7 +270,7 @@ def _usual_modes(graph: GraphModule) -> GraphModule:
     return graph
 
 
-@_keeping_random_state
+@graphs.keeping_random_state
 def _int8(graph: GraphModule, engine: str) -> Int8:
     """Convert a prepared graph, in place."""
     for node in graphs.batch_norms(graph):

@@ -117,14 +117,13 @@ def test_a_port_that_is_taken_says_so(server, capsys):
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows knows no such signal")
 def test_a_signal_as_soon_as_the_address_is_said_ends_it_well(server):
     words = [sys.executable, "-m", "hymtl", "serve", str(server[1]), "--port", "0"]
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and by what is started then too
-    try:
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    process.stdout.readline()
-    process.send_signal(signal.SIGHUP)
-    try:
-        assert process.communicate(timeout=30)[1] == "" and process.returncode == 0
-    finally:
-        process.kill()  # or a failure would wait for ever
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # Under nohup SIGHUP is ignored, and by what is started there too.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)}
+    with subprocess.Popen(words, **pipes, **heard) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        try:
+            assert process.wait(30) == 0 and process.stderr.read() == ""
+        finally:
+            process.kill()  # or a failure would wait for ever
