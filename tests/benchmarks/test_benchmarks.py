@@ -16,6 +16,13 @@ from tests.deploy.artifacts import made
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    """Random ones of ResNet-18."""
+    torch.save(resnet18().state_dict(), tmp_path / "weights.pth")
+    return tmp_path / "weights.pth"
+
+
 def checkouts():
     """The folders that git knows, whatever commits others have them at meanwhile."""
     listed = subprocess.check_output(["git", "worktree", "list", "--porcelain"], cwd=ROOT, text=True)
@@ -85,9 +92,7 @@ def test_many_pictures_are_classified_and_the_broken_among_them_named(tmp_path, 
 
 
 @pytest.mark.slow
-def test_accuracy_trains_in_both_commits_and_leaves_no_checkout_behind(pictures, tmp_path):
-    weights = tmp_path / "weights.pth"
-    torch.save(resnet18().state_dict(), weights)
+def test_accuracy_trains_in_both_commits_and_leaves_no_checkout_behind(pictures, weights):
     given = ["--photos", str(pictures), "--weights", str(weights), "--strategies", "frozen", "--seeds", "2"]
     before_it = checkouts()
     ((name, before, after, difference, each),) = rows(command("benchmarks/accuracy.py", "--before", "HEAD", *given))[2:]
@@ -153,9 +158,7 @@ def test_a_server_gives_its_address_and_one_that_has_none_says_what_it_printed()
 
 
 @pytest.mark.slow
-def test_calibration_prints_a_row_for_each_network_of_a_run(pictures, tmp_path):
-    weights = tmp_path / "weights.pth"
-    torch.save(resnet18().state_dict(), weights)
+def test_calibration_prints_a_row_for_each_network_of_a_run(pictures, weights):
     words = ("--photos", str(pictures), "--weights", str(weights), "--strategies", "frozen,quantized")
     printed = rows(command("benchmarks/calibration.py", *words))
     assert [row[1] for row in printed[2:]] == ["float", "float", "int8"]
@@ -163,9 +166,7 @@ def test_calibration_prints_a_row_for_each_network_of_a_run(pictures, tmp_path):
 
 
 @pytest.mark.slow
-def test_folds_prints_a_row_for_each_strategy(pictures, tmp_path):
-    weights = tmp_path / "weights.pth"
-    torch.save(resnet18().state_dict(), weights)
+def test_folds_prints_a_row_for_each_strategy(pictures, weights):
     words = ("--photos", str(pictures), "--weights", str(weights), "--strategies", "frozen,quantized")
     printed = rows(command("benchmarks/folds.py", *words, "--folds", "2", "--epochs", "1"))
     assert [row[0] for row in printed[2:]] == ["frozen", "quantized"]
