@@ -4,8 +4,9 @@
 
 Each row is a sweep of `python train.py -m` in a folder of its own under --runs. Stop it and start it again: finished
 runs are kept, one that was cut short goes on. What trains on kept features, or solves a head, runs its whole recipe
-with three seeds; what trains the backbone runs --epochs epochs with one, the rate's steps scaled with them, in bfloat16
-where --precision says so. `--table` prints what is there and trains nothing. Markdown on stdout, progress on stderr.
+with three seeds; what trains the backbone, or a part of it, runs --epochs epochs with one, the rate's steps scaled with
+them, in bfloat16 where --precision says so. `--table` prints what is there and trains nothing. Markdown on stdout,
+progress on stderr.
 """
 
 import argparse
@@ -27,8 +28,9 @@ from hymtl.compare.tables import Table  # noqa: E402
 
 FOLDS, EPOCHS = 5, 25
 SOURCE = "hymenoptera"  # leaves the archive's stray imageNotFound.gif out, which data=folder would take for an ant
-WHOLE = ("probe", "quantized_probe", "frozen", "quantized", "partial")  # their features are computed once
-SHORT = {"finetune": 7, "qat": 5, "lp_ft": 7, "gradual": 7, "ptq": 7, "scratch": 7}  # the rate's step in 25 epochs
+WHOLE = ("probe", "quantized_probe", "frozen", "quantized")  # their features are computed once
+# What trains the backbone, with the epochs of 25 after which its rate falls.
+SHORT = {"finetune": 7, "qat": 5, "partial": 7, "lp_ft": 7, "gradual": 7, "ptq": 7, "scratch": 7}
 BACKBONES = ("efficientnet_lite0", "resnet18")
 HEAD = (
     "strategy", "epochs, seeds, precision", "accuracy, each fold's best epoch", "corrected for that choice",
