@@ -10,6 +10,7 @@ stderr.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from benchmarks.given import facts  # noqa: E402
 from benchmarks.recipes import python, quoted  # noqa: E402
 
 LAST = 5  # epochs that are compared
+LONGEST = 240  # letters of a folder's name, of 255 that file systems take
 HEAD = ("settings", "seed", "folds", "photos", f"the last {LAST} epochs", "apart, points", "lowest of all epochs")
 
 
@@ -58,6 +60,8 @@ def numbers(words: str) -> list[int]:
 def ran(words: str, seed: int, fold: int, options: argparse.Namespace) -> dict:
     """The record of one run, which is made unless it is there."""
     name = f"{words.replace('/', '_')} epochs={options.epochs} folds={options.folds} fold={fold} seed={seed}"
+    if len(name) > LONGEST:
+        name = f"{name[:LONGEST]} {hashlib.sha256(name.encode()).hexdigest()[:8]}"
     run = (options.runs / name.replace(" ", ",")).resolve()
     if not (run / "result.json").is_file():
         given = ["data=folder", f"data.root={quoted(options.photos.resolve())}", "trainer.accelerator=cpu"]
