@@ -76,7 +76,7 @@ def outcome(photos: PhotoFolder, known: list[tuple[str, dict[str, np.ndarray]]],
     test = whole.splits["test"]
     score = solved(whole.splits["train"], values, classes)(test).mean()
     shown = right[chosen]
-    low, high = bounds.promised(shown.mean(), len(shown), bounds.inflation(FOLDS), len(test))
+    low, high = bounds.promised(shown.mean(), len(shown), len(test), FOLDS)
     print(f"{seed}: {chosen} {shown.mean():.4f}, promised {low:.3f} to {high:.3f}, {score:.4f}", file=sys.stderr)
     return {"chosen": chosen, "low": low, "high": high, "test": score, "shown": shown.mean(), "photos": len(test)}
 

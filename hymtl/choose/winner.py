@@ -77,5 +77,5 @@ def _scored(cfg: DictConfig, folder: Path, made: result.Result, chosen: Choice) 
     cfg = cfg.copy()
     cfg.choose.held_out = []  # with the test part, as the winner was
     test, winner = find_photos(cfg).splits["test"], chosen.of(chosen.chosen)
-    promised = bounds.promised(winner.accuracy, winner.photos, bounds.inflation(chosen.folds), len(test))
+    promised = bounds.promised(winner.accuracy, winner.photos, len(test), chosen.folds, winner.between)
     return Part(photos=len(test), acc=made.test.acc, promised=promised, changed=changes.score(folder, test))

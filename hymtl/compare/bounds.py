@@ -8,8 +8,10 @@ applied here to the variance over photos, of which there are more than of folds.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import optimize, stats
 
 
@@ -91,12 +93,37 @@ def _score(gains: float, losses: float, photos: int, difference: float) -> float
     return (gains - losses - photos * difference) / math.sqrt(variance) if variance > 0 else 0.0
 
 
-def promised(accuracy: float, photos: int, inflated: float, coming: int) -> tuple[float, float]:
-    """The 95 % interval of the accuracy on ``coming`` photos, by that on ``photos`` of the same kind.
+def between(accuracies: Sequence[float], photos: Sequence[int]) -> float:
+    """The variance of accuracy from one network to the next, beyond what their numbers of ``photos`` explain.
+
+    The moment estimate of R. DerSimonian and N. Laird ("Meta-analysis in clinical trials", Controlled Clinical Trials
+    7, 1986); 0 unless Cochran's Q, on which it rests, says at 5 % that chance alone is not it.
+    """
+    mean = np.average(accuracies, weights=photos)
+    if not 0 < mean < 1:
+        return 0.0
+    weights = np.array(photos) / (mean * (1 - mean))
+    excess = (weights * (np.array(accuracies) - mean) ** 2).sum()
+    free = len(photos) - 1
+    if stats.chi2.sf(excess, free) > 0.05:
+        return 0.0
+    return float((excess - free) / (weights.sum() - (weights**2).sum() / weights.sum()))
+
+
+def promised(
+    accuracy: float, photos: int, coming: int, folds: int | None = None, between: float = 0.0
+) -> tuple[float, float]:
+    """The 95 % interval of a network's accuracy on ``coming`` photos, by that on ``photos`` of the same kind.
 
     The beta-binomial distribution that Jeffreys' prior gives (Gelman et al., "Bayesian Data Analysis", 3rd ed. 2013,
-    ch. 2), of as many photos as would vary as much as inflated ones do.
+    ch. 2), of as many photos as would vary as much as those do that ``folds`` share (:func:`inflation`), and as
+    networks do ``between`` themselves: that of one more network, seen on few, as J. P. T. Higgins, S. G. Thompson and
+    D. J. Spiegelhalter predict it ("A re-evaluation of random-effects meta-analysis", Journal of the Royal Statistical
+    Society A 172, 2009).
     """
-    counted = photos / inflated
-    spread = stats.betabinom(coming, accuracy * counted + 0.5, (1 - accuracy) * counted + 0.5)
+    varies = inflation(folds) / photos
+    if folds and between:
+        few = stats.t.isf(0.025, folds - 1) / stats.norm.isf(0.025)
+        varies += between * (1 + 1 / folds) * few**2 / (accuracy * (1 - accuracy))
+    spread = stats.betabinom(coming, accuracy / varies + 0.5, (1 - accuracy) / varies + 0.5)
     return float(spread.ppf(0.025)) / coming, float(spread.ppf(0.975)) / coming

@@ -163,6 +163,7 @@ def _candidate(row: Row, chosen: Row, reason: str | None, level: float) -> Candi
         strategy=strategy(row),
         accuracy=min(1.0, max(0.0, corrected(row))),
         flattery=row.flattery,
+        between=row.between,
         photos=row.photo_count,
         bytes=row.size,
         ms=_time(row),

@@ -10,7 +10,7 @@ from statistics import median_low
 import numpy as np
 
 from hymtl import metrics
-from hymtl.compare import statistics
+from hymtl.compare import bounds, statistics
 from hymtl.compare.runs import Absent, Run
 from hymtl.compare.statistics import Spread
 
@@ -130,6 +130,17 @@ class Row:
             return 0.0
         above = [run.result.best.val_acc - _at(run, self.agreed_epoch) for run in self.runs]
         return float(np.average(above, weights=[run.photos for run in self.runs]))
+
+    @cached_property
+    def between(self) -> float:
+        """The variance of accuracy from one training to the next, beyond what the photos explain; 0 without folds.
+
+        Of the networks as they trained, in the epoch that the folds agree on.
+        """
+        if not any(run.split.folds for run in self.runs):
+            return 0.0
+        scores = [_at(run, self.agreed_epoch) for run in self.runs]
+        return bounds.between(scores, [run.photos for run in self.runs])
 
     @property
     def photo_count(self) -> int:

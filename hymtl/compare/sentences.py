@@ -3,6 +3,7 @@
 Accuracies are shown as fractions, differences in points, of which a hundred make an accuracy of 1.
 """
 
+import math
 from collections.abc import Iterator
 
 from hymtl.records.choice import SAME_SIZE, Candidate, Choice, Gap
@@ -12,6 +13,7 @@ def sentences(choice: Choice) -> list[str]:
     """All of them, the decision first."""
     chosen = choice.of(choice.chosen)
     said = [f"Ship {chosen.label}: {_scored(chosen, choice)}, {_cost(chosen)}.", _why(choice), _sure(choice)]
+    said += _unsteady(chosen)
     said += [_runner_up(candidate, chosen) for candidate in choice.candidates if _competes(candidate, chosen)]
     said += [_left_out(candidate) for candidate in choice.candidates if candidate.obstacle]
     said += [f"{name} has no result: {reason}." for name, reason in choice.absent.items()]
@@ -67,6 +69,15 @@ def _sure(choice: Choice) -> str:
         f"Cannot tell: {photos} photos do not show that none of the others is better by more than the margin. At "
         f"{percent}, one of them may be better by up to {_points(choice.short)}.{more}"
     )
+
+
+def _unsteady(chosen: Candidate) -> Iterator[str]:
+    if chosen.between:
+        spread = _points(math.sqrt(chosen.between))
+        yield (
+            f"Its folds differ by more than their photos explain (standard deviation {spread}), so one more training "
+            "may end as far off. Where it is the training that is unsteady, a lower optim.lr or more epochs may help."
+        )
 
 
 def _competes(candidate: Candidate, chosen: Candidate) -> bool:

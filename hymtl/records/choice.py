@@ -35,13 +35,15 @@ class Gap(Record):
 
 class Candidate(Record):
     """A row that was looked at. ``accuracy`` is that of its folds less ``flattery``, what choosing each fold's epoch on
-    its own photos added. ``obstacle`` says why it cannot be chosen, if so; ``seconds`` are those of training one fold.
+    its own photos added. ``between`` is the variance of accuracy from one training to the next, beyond what the photos
+    explain. ``obstacle`` says why it cannot be chosen, if so; ``seconds`` are those of training one fold.
     """
 
     label: str
     strategy: str
     accuracy: float
     flattery: float = 0.0
+    between: float = Field(0.0, ge=0)
     photos: int = Field(ge=0)
     bytes: int = Field(ge=0)
     ms: Time | None = None

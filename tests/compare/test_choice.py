@@ -188,9 +188,42 @@ def test_the_promised_interval_holds_what_it_promises():
     for _ in range(2000):
         true = chance.beta(30, 3)
         shown, coming = chance.binomial(320, true) / 320, chance.binomial(80, true) / 80
-        low, high = bounds.promised(shown, 320, 1.0, 80)
+        low, high = bounds.promised(shown, 320, 80)
         inside += low <= coming <= high
     assert inside / 2000 >= 0.95
+
+
+def test_the_promise_holds_where_one_training_ends_far_from_the_next():
+    chance, photos, folds, inside, narrow = np.random.default_rng(0), 288, 5, 0, 0
+    for _ in range(500):
+        networks = np.clip(chance.normal(0.85, 0.06, folds + 1), 0.02, 0.99)
+        *shown, coming = chance.binomial(photos, networks) / photos
+        between = bounds.between(shown, [photos] * folds)
+        low, high = bounds.promised(np.mean(shown), photos * folds, photos, folds, between)
+        inside += low <= coming <= high
+        low, high = bounds.promised(np.mean(shown), photos * folds, photos, folds)
+        narrow += low <= coming <= high
+    assert inside / 500 > 0.9 and narrow / 500 < 0.7
+
+
+def test_folds_that_differ_by_chance_are_called_steady():
+    chance, photos = np.random.default_rng(0), [63, 63, 63, 64, 64]
+    found = [bounds.between(chance.binomial(photos, 0.9) / photos, photos) for _ in range(1000)]
+    assert sum(variance > 0 for variance in found) / 1000 < 0.08
+    unsteady = [bounds.between(chance.normal(0.7, 0.1, 5), [2000] * 5) for _ in range(1000)]
+    assert np.mean(unsteady) == pytest.approx(0.01, rel=0.1)
+    assert bounds.between([1.0, 1.0], [20, 20]) == 0
+
+
+def test_a_strategy_whose_folds_fall_apart_is_said_to_be_unsteady(tmp_path):
+    cross_validated(tmp_path / "steady", "frozen", 500, set(range(30)))
+    assert not any("Its folds differ" in one for one in decided(tmp_path / "steady").sentences)
+    in_two_folds = {number for number in range(500) if number // 2 % FOLDS < 2 and number % 4 < 3}
+    cross_validated(tmp_path / "unsteady", "finetune", 500, in_two_folds)
+    made = decided(tmp_path / "unsteady")
+    spread = math.sqrt(made.candidates[0].between)
+    assert spread == pytest.approx(np.std([0.25, 0.25, 1, 1, 1], ddof=1), abs=0.01)
+    assert any(f"photos explain (standard deviation {spread * 100:.1f} points)" in one for one in made.sentences)
 
 
 def test_compare_choose_says_the_decision_first_in_the_terminal_and_on_the_page(tmp_path, capsys):
