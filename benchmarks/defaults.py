@@ -1,19 +1,18 @@
 """What is ours in the recipes, chosen without the photos that judge: by cross-validation inside training photos.
 
-    python benchmarks/defaults.py --photos PHOTOS/train --photos "DIGITS data.resize=64 data.train_fraction=0.25" \\
-        --weights STATE_DICT --runs DIR
+    python benchmarks/digits.py DIGITS --each 25
+    python benchmarks/defaults.py --photos PHOTOS/train --photos DIGITS --weights STATE_DICT --folds 2 --runs DIR
 
 Each question has a few answers. All are trained in --folds folds for few epochs, the better half for more, and what is
 left for the whole recipe with three seeds (successive halving: Jamieson and Talwalkar, AISTATS 2016). An answer's score
 is the accuracy of its last epoch, pooled over folds, the mean over seeds and over the sets of pictures given, each of
-which is a folder of CLASS/ folders, with words of train.py for it. No best epoch is chosen anywhere. Two folds take a
-quarter of what five do, and score as many photos, by networks that saw fewer. Finished runs are kept in --runs: stop it
-and start it again. Markdown on stdout, progress on stderr.
+which is a folder of CLASS/ folders. No best epoch is chosen anywhere. Two folds take a quarter of what five do, and
+score as many photos, by networks that saw fewer. Finished runs are kept in --runs: stop it and start it again. Markdown
+on stdout, progress on stderr.
 """
 
 import argparse
 import math
-import shlex
 import sys
 from pathlib import Path
 from statistics import mean
@@ -82,11 +81,8 @@ def main() -> None:
     for name in options.questions:
         common, answers = QUESTIONS[name]
         rows += asked(name, common, answers, options)
-    for given in options.photos:
-        photos, *own = shlex.split(given)
-        told = facts(Path(photos), "resnet18", options.weights)
-        told["photos"] = ", ".join([told["photos"], *own])
-        print(*(f"- {name}: {value}" for name, value in told.items()), sep="\n")
+    for photos in options.photos:
+        print(*(f"- {name}: {value}" for name, value in facts(photos, "resnet18", options.weights).items()), sep="\n")
     print(f"- {options.folds} folds\n")
     print(tables.table(HEAD, rows))
 
@@ -94,7 +90,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--photos", action="append", required=True, help="a folder of CLASS/, and words for it; may be repeated"
+        "--photos", type=Path, action="append", required=True, help="a folder of CLASS/; may be repeated"
     )
     parser.add_argument("--weights", help="a float state dict of resnet18; else torchvision's")
     parser.add_argument("--runs", type=Path, required=True, help="where finished runs are kept")
@@ -137,14 +133,12 @@ def of_sets(words: str, epochs: int, seeds: tuple[int, ...], options: argparse.N
     whole = 5 if "strategy=qat" in words else 7  # where the recipe of 25 epochs lowers its rate
     step = max(1, round(whole * epochs / 25))
     words = words if epochs == 25 else f"{words} recipe.step_size={step}"
-    return [mean(last(words, epochs, seed, given, options) for seed in seeds) for given in options.photos]
+    return [mean(last(words, epochs, seed, photos, options) for seed in seeds) for photos in options.photos]
 
 
-def last(words: str, epochs: int, seed: int, given: str, options: argparse.Namespace) -> float:
-    folder, *own = shlex.split(given)
-    photos = Path(folder)
+def last(words: str, epochs: int, seed: int, photos: Path, options: argparse.Namespace) -> float:
     one = argparse.Namespace(**vars(options) | {"photos": photos, "epochs": epochs, "runs": options.runs / photos.name})
-    words = " ".join(sorted([*words.split(), *own]))  # two questions may share an answer, which is then run once
+    words = " ".join(sorted(words.split()))  # two questions may share an answer, which is then run once
     return steady.pooled([steady.ran(words, seed, fold, one) for fold in range(options.folds)])[-1]
 
 
