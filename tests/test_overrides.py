@@ -113,6 +113,7 @@ WRONG = {
     "trainer.gradient_clip_val=much": ["expected a number or null"],
     "strategy.batch_norm=off": ["Choose from: auto, eval, train"],
     "data.batch_size=100000000000000000000": ["from 1 to 1000000"],
+    "data.workers=1000": ["'auto' or a whole number from 0 to 256"],
     "data.resize=100000": ["from 1 to 10000"],
     "ckpt_path=README.md": ["README.md cannot be read as tensors", "last.ckpt"],
     "logger.save_dir=[]": ["expected a text"],

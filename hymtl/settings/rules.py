@@ -15,6 +15,7 @@ Rule = tuple[str, Callable[[object], bool]]  # what is expected, in words, and w
 
 LARGEST_SEED = 2**32 - 1  # numpy's
 LARGEST_BATCH = 1_000_000
+MOST_WORKERS = 256  # for each process that trains; a worker takes 0.2 GB of memory
 LARGEST_PICTURE = 10_000  # pixels of its shorter side, which take 0.3 GB of memory
 # Lightning knows more, whose networks and pictures are of another type than those that are deployed. On a CPU it puts
 # bfloat16 in place of 16-mixed.
@@ -99,7 +100,7 @@ RULES: dict[str, Rule] = {
     "data.batch_size": _whole(1, LARGEST_BATCH),
     "data.resize": _whole(1, LARGEST_PICTURE),
     "data.resize_at_224": _whole(224, LARGEST_PICTURE),
-    "data.workers": _or(("'auto'", lambda v: v == "auto"), _whole(0)),
+    "data.workers": _or(("'auto'", lambda v: v == "auto"), _whole(0, MOST_WORKERS)),
     "data.folds": _or(NULL, _whole(2)),
     "data.fold": _or(NULL, _whole(0)),
     "data.val_fraction": _or(NULL, _number("a number above 0 and below 1", lambda v: 0 < v < 1)),
