@@ -126,7 +126,7 @@ def _stopped(race: Race, strategy: str) -> str | None:
     whole = [
         other for other in table.rows if race.whole(choice.strategy(other)) and not choice.obstacle(other, race.limits)
     ]
-    if reason := choice.beyond(row, race.limits):
+    if reason := choice.far_beyond(row, race.limits):
         return reason
     rival = max(whole, key=choice.corrected, default=None)
     if rival and choice.hopeless(row, rival, race.limits, race.folds - 1):

@@ -6,14 +6,15 @@ Accuracies are shown as fractions, differences in points, of which a hundred mak
 import math
 from collections.abc import Iterator
 
-from hymtl.records.choice import SAME_SIZE, Candidate, Choice, Gap
+from hymtl.records.benchmark import Time
+from hymtl.records.choice import SAME_SIZE, Candidate, Choice, Gap, Limits
 
 
 def sentences(choice: Choice) -> list[str]:
     """All of them, the decision first."""
     chosen = choice.of(choice.chosen)
     said = [f"Ship {chosen.label}: {_scored(chosen, choice)}, {_cost(chosen)}.", _why(choice), _sure(choice)]
-    said += _unsteady(chosen)
+    said += [*_unsteady(chosen), *_may_be_late(chosen, choice.limits)]
     said += [_runner_up(candidate, chosen) for candidate in choice.candidates if _competes(candidate, chosen)]
     said += [_left_out(candidate) for candidate in choice.candidates if candidate.obstacle]
     said += [f"{name} has no result: {reason}." for name, reason in choice.absent.items()]
@@ -78,6 +79,17 @@ def _unsteady(chosen: Candidate) -> Iterator[str]:
             f"Its folds differ by more than their photos explain (standard deviation {spread}), so one more training "
             "may end as far off. Where it is the training that is unsteady, a lower optim.lr or more epochs may help."
         )
+
+
+def _may_be_late(chosen: Candidate, limits: Limits) -> Iterator[str]:
+    if limits.max_ms is not None and chosen.ms and chosen.ms.high > limits.max_ms / 1e3:
+        late = f"It may not always keep max_ms={limits.max_ms:g}: {varying(chosen.ms)}."
+        yield f"{late} hymtl benchmark tells on a quiet machine."
+
+
+def varying(time: Time) -> str:
+    """The spread of a time, in words."""
+    return f"half of its times lie between {time.low * 1e3:.1f} and {time.high * 1e3:.1f} ms"
 
 
 def _competes(candidate: Candidate, chosen: Candidate) -> bool:

@@ -124,6 +124,20 @@ def test_the_faster_is_the_cheaper_and_a_limit_in_ms_goes_by_the_benchmark(tmp_p
         decided(tmp_path, max_ms=5)
 
 
+def test_a_time_whose_spread_crosses_the_limit_is_said_to_be_unsure_and_stops_no_race(tmp_path):
+    for strategy, ms in (("quantized", 19), ("frozen", 21), ("finetune", 30)):
+        cross_validated(tmp_path, strategy, 40, {1}, ms=ms)
+    made = decided(tmp_path, max_ms=20)
+    assert made.chosen == "strategy=quantized"
+    (said,) = [one for one in made.sentences if "may not always keep" in one]
+    assert said.startswith("It may not always keep max_ms=20: half of its times lie between 17.1 and 20.9 ms.")
+    assert "(half of its times lie between 18.9 and 23.1 ms: on a quiet" in made.of("strategy=frozen").obstacle
+    (table,) = grouping.tables(runs.find([tmp_path]).runs)
+    stopped = [choice.strategy(row) for row in table.rows if choice.far_beyond(row, Limits(max_ms=20))]
+    assert stopped == ["finetune"]
+    assert all(choice.far_beyond(row, Limits(max_ms=20, max_mb=1)) for row in table.rows)
+
+
 def test_a_limit_in_ms_is_refused_before_anything_was_timed(tmp_path):
     cross_validated(tmp_path, "frozen", 40, {1})
     with pytest.raises(HymtlError, match="max_ms=20: nothing was timed yet. First: hymtl benchmark "):
