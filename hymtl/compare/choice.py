@@ -110,12 +110,14 @@ def obstacle(row: Row, limits: Limits) -> str | None:
     """Why a row cannot be chosen, whatever its accuracy; None where nothing stands against it."""
     if reason := beyond(row, limits):
         return reason
-    if limits.max_ms is not None and _time(row) is None:
-        return f"it was not timed, so whether it keeps max_ms={limits.max_ms:g} is not known: hymtl benchmark times it"
+    missing = [note for note in row.notes if note.endswith("folds")]
+    if missing:
+        return f"folds are missing ({'; '.join(missing)})"
     if not row.photos:
         return "it has no predictions.csv to be compared by"
-    missing = [note for note in row.notes if note.endswith("folds")]
-    return f"folds are missing ({'; '.join(missing)})" if missing else None
+    if limits.max_ms is not None and _time(row) is None:
+        return f"it was not timed, so whether it keeps max_ms={limits.max_ms:g} is not known: hymtl benchmark times it"
+    return None
 
 
 def cheapest(rows: Sequence[Row]) -> Row:

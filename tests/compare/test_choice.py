@@ -138,6 +138,14 @@ def test_a_time_whose_spread_crosses_the_limit_is_said_to_be_unsure_and_stops_no
     assert all(choice.far_beyond(row, Limits(max_ms=20, max_mb=1)) for row in table.rows)
 
 
+def test_folds_that_are_missing_are_said_before_a_timing_that_would_not_help(tmp_path):
+    for strategy in ("quantized", "frozen"):
+        cross_validated(tmp_path, strategy, 40, {1}, ms=10 if strategy == "quantized" else None)
+    for name in ("result.json", "predictions.csv"):
+        (tmp_path / "frozen-4" / name).unlink()
+    assert decided(tmp_path, max_ms=20).of("strategy=frozen").obstacle == "folds are missing (seed 0: 4 of 5 folds)"
+
+
 def test_a_limit_in_ms_is_refused_before_anything_was_timed(tmp_path):
     cross_validated(tmp_path, "frozen", 40, {1})
     with pytest.raises(HymtlError, match="max_ms=20: nothing was timed yet. First: hymtl benchmark "):
