@@ -97,10 +97,10 @@ def between(accuracies: Sequence[float], photos: Sequence[int]) -> float:
     """The variance of accuracy from one network to the next, beyond what their numbers of ``photos`` explain.
 
     The moment estimate of R. DerSimonian and N. Laird ("Meta-analysis in clinical trials", Controlled Clinical Trials
-    7, 1986); 0 unless Cochran's Q, on which it rests, says at 5 % that chance alone is not it.
+    7, 1986); 0 of a single network, and unless Cochran's Q, on which it rests, says at 5 % that it is more than chance.
     """
     mean = np.average(accuracies, weights=photos)
-    if not 0 < mean < 1:
+    if len(photos) < 2 or not 0 < mean < 1:
         return 0.0
     weights = np.array(photos) / (mean * (1 - mean))
     excess = (weights * (np.array(accuracies) - mean) ** 2).sum()
@@ -124,6 +124,6 @@ def promised(
     varies = inflation(folds) / photos
     if folds and between:
         few = stats.t.isf(0.025, folds - 1) / stats.norm.isf(0.025)
-        varies += between * (1 + 1 / folds) * few**2 / (accuracy * (1 - accuracy))
+        varies += between * (1 + 1 / folds) * few**2 / max(accuracy * (1 - accuracy), 1 / photos)
     spread = stats.betabinom(coming, accuracy / varies + 0.5, (1 - accuracy) / varies + 0.5)
     return float(spread.ppf(0.025)) / coming, float(spread.ppf(0.975)) / coming

@@ -237,6 +237,16 @@ def test_folds_that_differ_by_chance_are_called_steady():
     assert bounds.between([1.0, 1.0], [20, 20]) == 0
 
 
+def test_one_fold_says_nothing_of_steadiness_and_a_faultless_one_is_promised_something(tmp_path):
+    cross_validated(tmp_path, "quantized", 100, {1})
+    cross_validated(tmp_path, "finetune", 100, {1})
+    for fold in range(1, FOLDS):
+        (tmp_path / f"finetune-{fold}" / "result.json").unlink()
+    assert decided(tmp_path).of("strategy=finetune").between == 0
+    low, high = bounds.promised(1.0, 320, 80, FOLDS, 0.01)
+    assert 0 <= low < high == 1
+
+
 def test_a_strategy_whose_folds_fall_apart_is_said_to_be_unsteady(tmp_path):
     cross_validated(tmp_path / "steady", "frozen", 500, set(range(30)))
     assert not any("Its folds differ" in one for one in decided(tmp_path / "steady").sentences)
