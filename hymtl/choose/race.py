@@ -12,6 +12,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from hymtl import strategies
 from hymtl.choose import budget, jobs, timing, winner
 from hymtl.choose.budget import Budget
 from hymtl.compare import choice, grouping, runs
@@ -20,8 +21,11 @@ from hymtl.errors import HymtlError
 from hymtl.records import choice as choice_record
 from hymtl.records import failure, result
 from hymtl.records.choice import Choice, Limits
+from hymtl.strategy import Strategy
 
 Launch = Callable[[list[list[str]]], None]
+# Folds that compute features for those after them: the first of the photos it trains on, the second of the others.
+PAYING = 2
 
 log = logging.getLogger(__name__)
 
@@ -143,23 +147,33 @@ def _deadline(race: Race, strategy: str, done: int, together: int) -> float | No
     """When a batch must be over, in seconds since 1970, so that the rest of the strategy fits in; None: no limit.
 
     Were it to win, it would train once more, on as much more as a fold is. Were it to be stopped, the best of those
-    before it must still do so.
+    before it must still do so. A fold that computes features says little of the later ones, and may take half of the
+    time that is left.
     """
     left = race.budget.left() - timing.end(race)
     if left == float("inf"):
         return None
     last = race.folds / (race.folds - 1)
     batches = race.folds - done if together == 1 else 1
-    ahead = max((_average(race, other) * last for other in jobs.strategies(race.cfg) if race.whole(other)), default=0)
-    share = min(left / (batches + last), left - ahead)
-    known = _average(race, strategy)
+    ahead = max((_coming(race, other) * last for other in jobs.strategies(race.cfg) if race.whole(other)), default=0)
+    keeps = _keeps_features(race, strategy)
+    share = min(left / (2 if keeps and done < PAYING else batches + last), left - ahead)
+    known = 0.0 if keeps and done <= PAYING else _coming(race, strategy)
     return time.time() + (share if share >= known else 0.0)
 
 
-def _average(race: Race, strategy: str) -> float:
-    """Seconds that a job of a strategy took; 0 before any is finished."""
+def _coming(race: Race, strategy: str) -> float:
+    """Seconds that another job of a strategy will take, by those before it; 0 before any is finished."""
     seconds = [took for folder in race.done(strategy) if (took := budget.took(folder)) is not None]
+    if _keeps_features(race, strategy):
+        seconds = seconds[-1:]
     return sum(seconds) / len(seconds) if seconds else 0.0
+
+
+def _keeps_features(race: Race, strategy: str) -> bool:
+    """Whether a strategy's first jobs compute features that the later ones find."""
+    fixed = strategies.kind(strategy).fixed_backbone is not Strategy.fixed_backbone
+    return fixed and race.cfg.data.features_gb > 0
 
 
 def _decided(race: Race) -> Choice:

@@ -11,15 +11,17 @@ import time
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 import hymtl
 from hymtl import records
 from hymtl.choose import jobs
 from hymtl.choose import race as race_of_strategies
+from hymtl.choose.budget import Budget
 from hymtl.data.photos import read_folder
 from hymtl.data.splits import arrange
 from hymtl.records import predictions
-from hymtl.records.choice import Choice
+from hymtl.records.choice import Choice, Limits
 from hymtl.records.result import Result
 from hymtl.sweep import preflight
 
@@ -154,6 +156,44 @@ def test_a_job_that_would_take_longer_than_it_may_is_stopped_and_has_not_failed(
     said = "".join(capfd.readouterr())
     assert "scratch-fold0: stopped. It would end" in said and "stopped after 0 of 2 folds" in said
     assert not list(tmp_path.rglob("failure.json")) and not list(tmp_path.rglob("result.json"))
+
+
+@pytest.fixture
+def hour(tmp_path, monkeypatch):
+    """``hour(strategy, *seconds)``: the share of an hour that the next of five folds may take, after folds that took so long."""
+    monkeypatch.setattr(race_of_strategies.timing, "end", lambda race: 0.0)
+
+    def share(strategy, *seconds, features_gb=1.0):
+        cfg = OmegaConf.create({"data": {"folds": 5, "features_gb": features_gb}, "choose": {"strategies": [strategy]}})
+        for fold in range(len(seconds)):
+            folder = tmp_path / strategy / jobs.folder(strategy, fold)
+            folder.mkdir(parents=True)
+            (folder / "result.json").touch()
+        monkeypatch.setattr(race_of_strategies.budget, "took", lambda folder: seconds[int(folder.name[-1])])
+        race = race_of_strategies.Race(cfg, [], print, tmp_path / strategy, Limits(), Budget(tmp_path, 1.0))
+        until = race_of_strategies._deadline(race, strategy, len(seconds), 1)
+        return (until - time.time()) / race.budget.left()
+
+    return share
+
+
+def test_folds_that_compute_features_for_others_may_take_half_of_the_time(hour):
+    assert hour("probe") == pytest.approx(1 / 2, abs=0.01)
+    assert hour("finetune") == pytest.approx(1 / (5 + 1.25), abs=0.01)
+
+
+def test_without_kept_features_each_fold_has_its_share(hour):
+    assert hour("probe", features_gb=0.0) == pytest.approx(1 / (5 + 1.25), abs=0.01)
+
+
+@pytest.mark.parametrize("earlier", [(1500,), (1500, 500)])
+def test_what_features_took_once_does_not_count_against_the_folds_that_find_them(hour, earlier):
+    assert hour("probe", *earlier) > 0.2
+    assert hour("finetune", *earlier) == pytest.approx(0, abs=0.01)
+
+
+def test_folds_that_find_features_and_are_slow_all_the_same_are_stopped(hour):
+    assert hour("probe", 1500, 500, 1200) == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize(
