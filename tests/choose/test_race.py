@@ -160,7 +160,7 @@ def test_a_job_that_would_take_longer_than_it_may_is_stopped_and_has_not_failed(
 
 @pytest.fixture
 def hour(tmp_path, monkeypatch):
-    """``hour(strategy, *seconds)``: the share of an hour that the next of five folds may take, after folds that took so long."""
+    """``hour(strategy, *seconds)``: what part of an hour the next of five folds has, after some of ``seconds``."""
     monkeypatch.setattr(race_of_strategies.timing, "end", lambda race: 0.0)
 
     def share(strategy, *seconds, features_gb=1.0):
