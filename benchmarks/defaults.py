@@ -3,19 +3,20 @@
     python benchmarks/digits.py DIGITS --each 25
     python benchmarks/defaults.py --photos PHOTOS/train --photos DIGITS --weights STATE_DICT --folds 2 --runs DIR
 
-Each question has a few answers. All are trained in --folds folds for few epochs, the better half for more, and what is
-left for the whole recipe with three seeds (successive halving: Jamieson and Talwalkar, AISTATS 2016). An answer's score
-is the accuracy of its last epoch, pooled over folds, the mean over seeds and over the sets of pictures given, each of
-which is a folder of CLASS/ folders. No best epoch is chosen anywhere. Two folds take a quarter of what five do, and
-score as many photos, by networks that saw fewer. Finished runs are kept in --runs: stop it and start it again. Markdown
-on stdout, progress on stderr.
+Each question has a few answers. All are trained in --folds folds for three epochs, the better half for eight with three
+seeds (successive halving: Jamieson and Talwalkar, AISTATS 2016), the steps of the rate scaled with the epochs. The
+recipes' 25 epochs would take three times as long, and more than the twelve hours of two cores that a default may cost.
+An answer's score is the accuracy of its last epoch, pooled over folds, the mean over seeds and over the sets of
+pictures given, each of which is a folder of CLASS/ folders. No best epoch is chosen anywhere. Two folds take a quarter
+of what five do, and score as many photos, by networks that saw fewer. Finished runs are kept in --runs: stop it and
+start it again. Markdown on stdout, progress on stderr.
 """
 
 import argparse
 import math
 import sys
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -67,7 +68,8 @@ QUESTIONS = {
         ["strategy.backbone_lr=1e-4", "strategy.backbone_lr=1e-5", "strategy.backbone_lr=1e-3"],
     ),
 }
-RUNGS = ((3, (0,)), (8, (0,)), (25, (0, 1, 2)))  # epochs, and seeds
+RUNGS = ((3, (0,)), (8, (0, 1, 2)))  # epochs, and seeds
+Sets = list[list[float]]  # of each set of pictures, one a seed
 HEAD = (
     "question",
     "answer",
@@ -104,13 +106,13 @@ def arguments() -> argparse.Namespace:
 
 def asked(name: str, common: str, answers: list[str], options: argparse.Namespace) -> list[list[str]]:
     """A row an answer, with its scores on each rung that it reached; the last rung's best in bold."""
-    scores: dict[str, list[list[float]]] = {answer: [] for answer in answers}
+    scores: dict[str, list[Sets]] = {answer: [] for answer in answers}
     left = list(answers)
     for epochs, seeds in RUNGS[: options.rungs]:
         for answer in left:
             scores[answer].append(of_sets(f"{common} {answer}", epochs, seeds, options))
             print(f"{name}: {answer}, {epochs} epochs: {cell(scores[answer][-1])}", file=sys.stderr, flush=True)
-        left = sorted(left, key=lambda answer: -mean(scores[answer][-1]))
+        left = sorted(left, key=lambda answer: -mean(map(mean, scores[answer][-1])))
         best, left = left[0], left[: max(2, math.ceil(len(left) / 2))]
     return [
         [name, f"**`{answer}`**" if answer == best else f"`{answer}`", *cells(found)]
@@ -118,22 +120,23 @@ def asked(name: str, common: str, answers: list[str], options: argparse.Namespac
     ]  # fmt: skip
 
 
-def cells(found: list[list[float]]) -> list[str]:
+def cells(found: list[Sets]) -> list[str]:
     return [cell(one) for one in found] + [""] * (len(RUNGS) - len(found))
 
 
-def cell(sets: list[float]) -> str:
-    return " / ".join(f"{one:.4f}" for one in sets)
+def cell(sets: Sets) -> str:
+    """Means over seeds, with the standard deviation of several."""
+    return " / ".join(f"{mean(one):.4f}" + (f" ± {stdev(one):.4f}" if len(one) > 1 else "") for one in sets)
 
 
-def of_sets(words: str, epochs: int, seeds: tuple[int, ...], options: argparse.Namespace) -> list[float]:
-    """Accuracy of the last epoch, out of fold, on each set of pictures."""
+def of_sets(words: str, epochs: int, seeds: tuple[int, ...], options: argparse.Namespace) -> Sets:
+    """Accuracies of the last epoch, out of fold."""
     if options.weights and "backbone=resnet18" in words:
         words += f" backbone.weights={quoted(Path(options.weights).resolve())}"
     whole = 5 if "strategy=qat" in words else 7  # where the recipe of 25 epochs lowers its rate
     step = max(1, round(whole * epochs / 25))
-    words = words if epochs == 25 else f"{words} recipe.step_size={step}"
-    return [mean(last(words, epochs, seed, photos, options) for seed in seeds) for photos in options.photos]
+    words = f"{words} recipe.step_size={step}"
+    return [[last(words, epochs, seed, photos, options) for seed in seeds] for photos in options.photos]
 
 
 def last(words: str, epochs: int, seed: int, photos: Path, options: argparse.Namespace) -> float:
