@@ -21,7 +21,7 @@ from statistics import mean, stdev
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import steady, tables  # noqa: E402
+from benchmarks import reference, steady, tables  # noqa: E402
 from benchmarks.given import facts  # noqa: E402
 from benchmarks.recipes import quoted  # noqa: E402
 
@@ -133,9 +133,8 @@ def of_sets(words: str, epochs: int, seeds: tuple[int, ...], options: argparse.N
     """Accuracies of the last epoch, out of fold."""
     if options.weights and "backbone=resnet18" in words:
         words += f" backbone.weights={quoted(Path(options.weights).resolve())}"
-    whole = 5 if "strategy=qat" in words else 7  # where the recipe of 25 epochs lowers its rate
-    step = max(1, round(whole * epochs / 25))
-    words = f"{words} recipe.step_size={step}"
+    strategy = words.partition("strategy=")[2].split()[0]
+    words = f"{words} {reference.shortened(strategy, epochs)}"
     return [[last(words, epochs, seed, photos, options) for seed in seeds] for photos in options.photos]
 
 
