@@ -1,11 +1,12 @@
 """What makes Hydra run the race of experiment=choose. Hydra takes plugins from this package alone, so it is here."""
 
+from pathlib import Path
 from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 
 class Choose(Sweeper):
@@ -21,7 +22,16 @@ class Choose(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from hymtl.choose import race  # here, as Hydra imports this file at every start
 
-        race.run(self.config, arguments, self._launch)
+        race.run(self.config, arguments, self._check, self._launch)
+
+    def _check(self, folder: Path, words: list[str]) -> None:
+        from hymtl import fingerprint
+        from hymtl.sweep import job
+
+        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, words)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        job.check_same(folder, fingerprint.settings(cfg))
 
     def _launch(self, batch: list[list[str]]) -> None:
         self.launched += len(batch)

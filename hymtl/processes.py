@@ -25,9 +25,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from hymtl import records, settings
 from hymtl.errors import HymtlError
 from hymtl.records import result
+from hymtl.signals import OutOfTime
 
 RANK, RANKS, FOLDER = "LOCAL_RANK", "WORLD_SIZE", "HYMTL_PROCESSES"  # in the environment of each process
 CONFIG, LOGGING = "config.yaml", "logging.yaml"  # in that folder
+OUT_OF_TIME = 75  # the exit code of a process that raised it: "try again later" in sysexits.h
 POLL = 0.1  # seconds between looks at whether all are still running
 
 
@@ -46,6 +48,7 @@ def run(cfg: DictConfig) -> result.Result | None:
 
     Raises:
         HymtlError: with the error of the first process that failed, or the signal that ended it.
+        OutOfTime: as the first process that did.
     """
     count = wanted(cfg)
     assert count
@@ -126,7 +129,8 @@ def _wait(started: Sequence[subprocess.Popen], folder: Path) -> None:
         time.sleep(POLL)
         codes = [process.poll() for process in started]
     if any(codes):
-        raise HymtlError(_failure(started, codes, folder))
+        raised = OutOfTime if OUT_OF_TIME in codes else HymtlError
+        raise raised(_failure(started, codes, folder))
 
 
 def _failure(started: Sequence[subprocess.Popen], codes: Sequence[int | None], folder: Path) -> str:

@@ -2,12 +2,16 @@
 
 The first signal raises :class:`Stopped` wherever the program is; files are whole or not there whatever it
 interrupts (see :mod:`hymtl.files`), so what the last finished epoch saved stays. The second ends the process at once.
+SIGALRM raises :class:`OutOfTime` as a job of a race has had its time.
 """
 
+import contextlib
 import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from types import FrameType
 
 PATIENCE = 5.0  # seconds that cleaning up may take; files are whole whatever is cut short
@@ -21,6 +25,36 @@ class Stopped(SystemExit):
         super().__init__(128 + number)
         self.status = 128 + number
         self.words = f"stopped by {signal.Signals(number).name}"
+
+
+class OutOfTime(BaseException):
+    """A job of a race will not be over in time; its checkpoint stays, so that it can go on with more time.
+
+    No ``Exception``, as it comes wherever the program is: a picture being read as it comes is not a bad one.
+    """
+
+
+@contextlib.contextmanager
+def alarm(until: float | None) -> Iterator[None]:
+    """Raises :class:`OutOfTime` within, once it is ``until``, in seconds since 1970; None: never.
+
+    In the main thread alone, and where the system has such a signal, which Windows has not.
+    """
+    here = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
+    if until is None or not here:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_REAL, max(1e-3, until - time.time()))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _ring(number: int, frame: FrameType | None) -> None:
+    raise OutOfTime("The time is over that choose.hours leaves it.")
 
 
 class _State:

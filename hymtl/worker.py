@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from hymtl import processes
 from hymtl.errors import HymtlError
 from hymtl.runtime import available_cores, quicker_imports
+from hymtl.signals import OutOfTime
 
 
 def main() -> None:
@@ -29,9 +30,9 @@ def main() -> None:
     assert isinstance(cfg, DictConfig)
     try:
         experiment.run(cfg)
-    except HymtlError as error:
+    except (HymtlError, OutOfTime) as error:
         processes.error_file(folder, rank).write_text(str(error))
-        sys.exit(1)
+        sys.exit(processes.OUT_OF_TIME if isinstance(error, OutOfTime) else 1)
 
 
 def _configure_log(folder: Path, rank: int) -> None:

@@ -16,6 +16,7 @@ from hymtl.data import drawn
 from hymtl.data.dataset import EpochSampler, Part
 from hymtl.errors import HymtlError
 from hymtl.settings import devices
+from hymtl.signals import OutOfTime
 from hymtl.strategies.gradual import Gradual
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +87,13 @@ def test_gradual_trains_one_backbone_in_all_processes():
 def test_errors_of_a_process_are_those_of_the_run(config, pictures, tmp_path):
     cfg = config(*small(pictures, "trainer.devices=2", "+optim.nesterov=true", "optim.momentum=0"))
     with pytest.raises(HymtlError, match="Nesterov momentum requires a momentum"):
+        experiment.run(cfg)
+
+
+def test_a_process_that_runs_out_of_a_races_time_has_not_failed(config, pictures, tmp_path):
+    cfg = config("experiment=choose", *small(pictures, "trainer.devices=2", "epochs=2000", "data.fold=0"))
+    cfg.choose.deadline = time.time() + 3600
+    with pytest.raises(OutOfTime, match="It would end"):
         experiment.run(cfg)
 
 

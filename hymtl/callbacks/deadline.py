@@ -4,17 +4,13 @@ import time
 
 import pytorch_lightning as pl
 
-from hymtl.errors import HymtlError
-
-
-class OutOfTime(HymtlError):
-    """A run would take longer than it may; its checkpoint stays, so that it can go on with more time."""
+from hymtl.signals import OutOfTime
 
 
 class Deadline(pl.Callback):
-    """Raises :class:`OutOfTime` where, at the pace of its epochs, a run would not end by ``until``, or has not ended.
+    """Raises :class:`OutOfTime` where, at the pace of its epochs, a run would not end by ``until``.
 
-    ``until`` is in seconds since 1970.
+    ``until`` is in seconds since 1970. It looks as an epoch starts, when the one before is in its checkpoint.
     """
 
     def __init__(self, until: float) -> None:
@@ -24,15 +20,10 @@ class Deadline(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began = time.time()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
-        self._check(time.time())
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         now = time.time()
+        coming = (trainer.max_epochs or 0) - trainer.current_epoch
+        ends = now + (now - self._began) / max(1, self._epochs) * coming
         self._epochs += 1
-        coming = (trainer.max_epochs or 0) - trainer.current_epoch - 1
-        self._check(now + (now - self._began) / self._epochs * coming)
-
-    def _check(self, ends: float) -> None:
         if ends > self.until:
             raise OutOfTime(f"It would end {ends - self.until:.0f} seconds after choose.hours allows.")

@@ -1,15 +1,19 @@
 """``choose.hours``: how long each job may take, so that all of it, the winner's training included, ends in time."""
 
+import contextlib
+import os
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from hymtl import records
 from hymtl.errors import HymtlError
-from hymtl.records import choice, failure, job, race, result
+from hymtl.records import job, race, result
 from hymtl.records.race import Race
 
 KEPT = 0.05  # of the hours, for what is not foreseen
-WRITTEN = (job.FILE, "last.ckpt", result.FILE, failure.FILE, choice.FILE)  # as a race goes on, and only then
+BEAT = 2.0  # seconds between signs of life
 
 
 class Budget:
@@ -32,20 +36,34 @@ class Budget:
         return float("inf") if self.hours is None else self.hours * 3600 * (1 - KEPT) - self.spent
 
 
+@contextlib.contextmanager
+def living(folder: Path) -> Iterator[None]:
+    """The age of a race's record is the time since it was last alive, however it ends: within, it is touched again."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT):
+            with contextlib.suppress(OSError):
+                os.utime(folder / race.FILE)
+
+    threading.Thread(target=beat, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
 def _earlier(folder: Path) -> float:
-    """What earlier attempts took: each ended, at the latest, with the last file it wrote."""
+    """What earlier attempts took, up to the last sign of life of each."""
     try:
         before = records.read(Race, folder / race.FILE)
     except HymtlError:
         return 0.0
-    last = max((file.stat().st_mtime for name in WRITTEN for file in folder.rglob(name)), default=before.began)
-    return before.spent + max(0.0, last - before.began)
+    return before.spent + max(0.0, (folder / race.FILE).stat().st_mtime - before.began)
 
 
-def took(folder: Path) -> float | None:
-    """Seconds that a finished job took, from its claim on the folder to its record; None where it is not finished."""
-    if not (folder / result.FILE).is_file():
-        return None
+def took(folder: Path) -> float:
+    """Seconds that a finished job took, from its claim on the folder to its record."""
     fit = records.read(result.Result, folder / result.FILE).seconds.fit or 0.0
     claimed = folder / job.FILE
     wall = (folder / result.FILE).stat().st_mtime - claimed.stat().st_mtime if claimed.is_file() else 0.0

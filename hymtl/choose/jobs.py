@@ -46,6 +46,8 @@ def check(cfg: DictConfig, given: Sequence[str]) -> None:
             f"{name} is for experiment=choose to set: it tries choose.strategies=[probe,frozen,...], and data.folds of "
             f"each. Leave {name} out."
         )
+    if cfg.trainer.get("fast_dev_run"):
+        raise HymtlError("+trainer.fast_dev_run keeps no result, so that there is nothing to choose by. Leave it out.")
     if cfg.data.folds is None:
         raise HymtlError("data.folds=null: experiment=choose decides by cross-validation. Give data.folds=5.")
 

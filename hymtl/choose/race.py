@@ -20,9 +20,11 @@ from hymtl.compare.tables import Table
 from hymtl.errors import HymtlError
 from hymtl.records import choice as choice_record
 from hymtl.records import failure, result
+from hymtl.records import job as job_record
 from hymtl.records.choice import Choice, Limits
 from hymtl.strategy import Strategy
 
+Check = Callable[[Path, list[str]], None]
 Launch = Callable[[list[list[str]]], None]
 # Folds that compute features for those after them: the first of the photos it trains on, the second of the others.
 PAYING = 2
@@ -49,7 +51,7 @@ class Race:
     def done(self, strategy: str) -> list[Path]:
         """Folders of a strategy's finished folds."""
         every = (self.folder / jobs.folder(strategy, fold) for fold in range(self.folds))
-        return [folder for folder in every if (folder / result.FILE).is_file()]
+        return [folder for folder in every if result.found(folder)]
 
     def whole(self, strategy: str) -> bool:
         """Whether all of a strategy's folds are finished."""
@@ -67,22 +69,38 @@ class Race:
         return tables[0] if tables else None
 
 
-def run(config: DictConfig, arguments: list[str], launch: Launch) -> None:
-    """Run the race that ``config``, composed of ``arguments``, describes; ``launch`` runs a batch of jobs.
+def run(config: DictConfig, arguments: list[str], check: Check, launch: Launch) -> None:
+    """Run the race that ``config``, composed of ``arguments``, describes.
+
+    ``check`` refuses a folder that holds a job of other settings than words give; ``launch`` runs a batch of jobs.
 
     Raises:
-        HymtlError: if nothing can be chosen.
+        HymtlError: if nothing can be chosen, or the folder holds a race of other settings or pictures.
     """
     folder = Path(config.hydra.sweep.dir)
     settings = {name: config.choose[name] for name in choice_record.Limits.model_fields}
     race = Race(config, arguments, launch, folder, choice_record.limits(settings), Budget(folder, config.choose.hours))
-    winner.check_photos(config)
-    for strategy in jobs.strategies(config):
-        reason = _tried(race, strategy)
-        if reason:
-            race.reasons[strategy] = reason
-            log.info("%s: %s", strategy, reason)
-    winner.crown(race, _decided(race))
+    with budget.living(folder):
+        _check_earlier(race, check)
+        for strategy in jobs.strategies(config):
+            reason = _tried(race, strategy)
+            if reason:
+                race.reasons[strategy] = reason
+                log.info("%s: %s", strategy, reason)
+        winner.crown(race, _decided(race))
+
+
+def _check_earlier(race: Race, check: Check) -> None:
+    """Refuse to go on with folds of other settings or pictures, and to begin with too few pictures."""
+    done: list[Path] = []
+    for strategy in jobs.strategies(race.cfg):
+        done += race.done(strategy)
+        for fold in range(race.folds):
+            where = race.folder / jobs.folder(strategy, fold)
+            if (where / job_record.FILE).is_file():
+                check(where, [*race.arguments, *jobs.words(strategy, fold)])
+    crowned = race.folder / jobs.WINNER
+    winner.check_photos(race.cfg, [*done, *([crowned] if result.found(crowned) else [])])
 
 
 def _tried(race: Race, strategy: str) -> str | None:
@@ -103,8 +121,8 @@ def _tried(race: Race, strategy: str) -> str | None:
             where = race.folder / jobs.folder(strategy, fold)
             if (error := failure.error(where)) is not None:
                 return f"fold {fold} failed: {error}"
-            if not (where / result.FILE).is_file():
-                return _out_of_hours(race, strategy)
+            if not result.found(where):
+                return _out_of_hours(race, strategy) if job_record.stopped(where) else f"fold {fold} left no result"
     return None
 
 
@@ -164,7 +182,7 @@ def _deadline(race: Race, strategy: str, done: int, together: int) -> float | No
 
 def _coming(race: Race, strategy: str) -> float:
     """Seconds that another job of a strategy will take, by those before it; 0 before any is finished."""
-    seconds = [took for folder in race.done(strategy) if (took := budget.took(folder)) is not None]
+    seconds = [budget.took(folder) for folder in race.done(strategy)]
     if _keeps_features(race, strategy):
         seconds = seconds[-1:]
     return sum(seconds) / len(seconds) if seconds else 0.0
@@ -177,14 +195,19 @@ def _keeps_features(race: Race, strategy: str) -> bool:
 
 
 def _decided(race: Race) -> Choice:
-    """The choice, on times that were taken side by side."""
+    """The choice, on times that were taken side by side, once all that is chosen from was there."""
     whole = [strategy for strategy in jobs.strategies(race.cfg) if race.whole(strategy)]
     if not whole:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in race.reasons.items())
         raise HymtlError(f"No strategy was cross-validated in full, so there is nothing to choose from. {reasons}.")
-    folders = [race.done(strategy)[0] for strategy in whole]
-    if not (race.folder / choice_record.FILE).is_file() or not all(timing.timed(folder) for folder in folders):
-        timing.time(folders, again=True)
+    timing.time([race.done(strategy)[0] for strategy in whole], again=not _decided_before(race))
     table = race.table()
     assert table
     return choice.decide(table, race.limits, race.reasons)
+
+
+def _decided_before(race: Race) -> bool:
+    """Whether a choice was made here, of these folds."""
+    made = race.folder / choice_record.FILE
+    folds = [folder / result.FILE for strategy in jobs.strategies(race.cfg) for folder in race.done(strategy)]
+    return made.is_file() and all(file.stat().st_mtime_ns <= made.stat().st_mtime_ns for file in folds)

@@ -1,6 +1,7 @@
 """The winner: trained once more on all but the test part, then scored there, once, as it is and changed."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from hymtl.errors import HymtlError
 from hymtl.experiment import find_photos
 from hymtl.records import choice as choice_record
 from hymtl.records import failure, result
+from hymtl.records import job as job_record
 from hymtl.records.choice import Choice, Part
 from hymtl.resuming import quote
 
@@ -23,15 +25,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def check_photos(cfg: DictConfig) -> None:
-    """Refuse, before anything trains, pictures too few for the folds and the test part.
+def check_photos(cfg: DictConfig, done: Iterable[Path]) -> None:
+    """Refuse, before anything trains, pictures too few for the folds and the test part, or others than the runs in the
+    folders ``done`` were made of.
 
     Raises:
-        HymtlError: naming the class and the setting.
+        HymtlError: naming the class and the setting, or the run.
     """
     cfg = cfg.copy()
     cfg.data.fold = 0
-    find_photos(cfg)
+    photos = find_photos(cfg)
+    for folder in done:
+        digest = records.read(result.Result, folder / result.FILE).dataset.digest
+        if digest != photos.digest:
+            raise HymtlError(
+                f"{folder} holds the result of other pictures: their sha256 is {digest:.12s}, that of {photos.root} is "
+                f"now {photos.digest:.12s}. Results on different pictures are never mixed: give another "
+                "hydra.sweep.dir, or put the pictures back."
+            )
 
 
 def crown(race: "Race", chosen: Choice) -> None:
@@ -42,12 +53,11 @@ def crown(race: "Race", chosen: Choice) -> None:
     """
     file, folder = race.folder / choice_record.FILE, race.folder / jobs.WINNER
     strategy = chosen.of(chosen.chosen).strategy
-    made = _crowned(folder)
-    if made and (made.strategy, made.epochs) != (strategy, chosen.epochs):
+    if earlier := _earlier(folder, strategy, chosen.epochs):
         raise HymtlError(
-            f"{folder} holds {made.strategy}, which an earlier choice made and scored on the test part. The choice is "
-            f"now {strategy}, and a test part that was looked at before a choice is none. Give another hydra.sweep.dir "
-            "and data.split_seed, or move that folder away if you do not mind."
+            f"{folder} holds {earlier}, which an earlier choice made and scored on the test part. The choice is now "
+            f"{strategy} for {chosen.epochs} epochs, and a test part that was looked at before a choice is none. Give "
+            "another hydra.sweep.dir and data.split_seed, or move that folder away if you do not mind."
         )
     records.write(chosen, file)
     for sentence in chosen.sentences[:3]:
@@ -58,17 +68,23 @@ def crown(race: "Race", chosen: Choice) -> None:
         f"choose.held_out=[{','.join(map(quote, folds))}]",
     ]  # fmt: skip
     race.launch([words])
-    made = _crowned(folder)
-    if made is None or made.test is None:
-        raise HymtlError(f"The winner, {strategy}, could not be trained in {folder}: {failure.error(folder) or '?'}")
+    made, failed = result.found(folder), failure.error(folder)
+    if failed or made is None or made.test is None:
+        raise HymtlError(f"The winner, {strategy}, could not be trained in {folder}: {failed or 'it left no result'}")
     chosen.test = _scored(race.cfg, folder, made, chosen)
     chosen.hours = race.budget.spent / 3600
     chosen.sentences = sentences(chosen)
     records.write(chosen, file)
 
 
-def _crowned(folder: Path) -> result.Result | None:
-    return records.read(result.Result, folder / result.FILE) if (folder / result.FILE).is_file() else None
+def _earlier(folder: Path, strategy: str, epochs: int | None) -> str | None:
+    """What was crowned here before, where that was something else."""
+    made = result.found(folder)
+    if made is None:
+        return None
+    job = records.read(job_record.Job, folder / job_record.FILE)
+    asked = job.settings["epochs"]  # as those it trained may be fewer, by trainer.max_time
+    return None if (made.strategy, asked) == (strategy, epochs) else f"{made.strategy} for {asked} epochs"
 
 
 def _scored(cfg: DictConfig, folder: Path, made: result.Result, chosen: Choice) -> Part:
@@ -78,4 +94,5 @@ def _scored(cfg: DictConfig, folder: Path, made: result.Result, chosen: Choice) 
     cfg.choose.held_out = []  # with the test part, as the winner was
     test, winner = find_photos(cfg).splits["test"], chosen.of(chosen.chosen)
     promised = bounds.promised(winner.accuracy, winner.photos, len(test), chosen.folds, winner.between)
-    return Part(photos=len(test), acc=made.test.acc, promised=promised, changed=changes.score(folder, test))
+    changed = changes.score(folder, test)
+    return Part(photos=len(test), trained=made.dataset.train, acc=made.test.acc, promised=promised, changed=changed)

@@ -9,7 +9,7 @@ applied here to the variance over photos, of which there are more than of folds.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize, stats
@@ -40,8 +40,14 @@ class Paired:
 
     @property
     def variance(self) -> float:
-        """Of one photo's difference. A photo more on each side: where none differs, few photos don't say none will."""
+        """Of one photo's difference; one more that differs, as few photos without any don't say that none will."""
         return (self.gains + self.losses + 1) / (self.photos + 2)
+
+    def of(self, times: float) -> "Paired":
+        """As many times the photos, that differ as often."""
+        return replace(
+            self, gains=times * self.gains, losses=times * self.losses, photos=math.ceil(times * self.photos)
+        )
 
     @property
     def error(self) -> float:

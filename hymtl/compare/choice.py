@@ -5,23 +5,21 @@ the one-standard-error rule of Breiman, Friedman, Olshen and Stone, "Classificat
 Whether that is known or only likely is said with it: known is what a bound at 95 % shows, for all pairs of rows
 together (Bonferroni), as the best was found by looking at all of them.
 
-Cheap means, in this order: fast, where `hymtl benchmark` tells times apart; small, by more than a hundredth; quick to
-train.
+What cheap means, :mod:`hymtl.compare.cost` says.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 
-from scipy import stats
-
 from hymtl.compare import bounds
 from hymtl.compare.bounds import Paired
+from hymtl.compare.cost import Cost, cheaper, cheapest, comparable
 from hymtl.compare.rows import Row, paired
 from hymtl.compare.sentences import sentences, varying
 from hymtl.compare.tables import Table
 from hymtl.errors import HymtlError
 from hymtl.records.benchmark import Time
-from hymtl.records.choice import SAME_SIZE, Candidate, Choice, Gap, Limits
+from hymtl.records.choice import Candidate, Choice, Gap, Limits
 
 FAR = 100  # times the photos there are: nobody finds more
 ERROR = 0.05  # of a claim that is wrong, all claims of a decision together
@@ -41,9 +39,10 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
     able = [row for row in table.rows if reasons[row.label] is None]
     if not able:
         raise HymtlError(_nobody(table, reasons))
-    best = max(able, key=lambda row: (corrected(row), -cost(row)[1]))
-    close = [row for row in able if row is best or near(difference(best, row), limits.margin)]
-    chosen = cheapest(close)
+    best = max(able, key=lambda row: (corrected(row), -row.size))
+    costs = comparable(list(map(cost, able)))
+    close = [place for place, row in enumerate(able) if row is best or near(difference(best, row), limits.margin)]
+    chosen = able[close[cheapest([costs[place] for place in close])]]
     level = ERROR / max(1, math.comb(len(table.rows), 2))
     others = [difference(row, chosen) for row in able if row is not chosen]
     short = max((pair.above(level) for pair in others), default=0.0)
@@ -56,7 +55,7 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
         best=best.label,
         sure=short <= limits.margin,
         short=max(0.0, short),
-        needed=_needed(others, limits.margin, level),
+        needed=_needed(others, limits.margin, level) if short > limits.margin else None,
         absent={name: reason for name, reason in obstacles.items() if name not in map(strategy, table.rows)},
         folds=folds,
         epochs=chosen.agreed_epoch + 1 if folds else None,
@@ -120,34 +119,28 @@ def obstacle(row: Row, limits: Limits) -> str | None:
     return None
 
 
-def cheapest(rows: Sequence[Row]) -> Row:
-    """The first in cost, as the module says; rows that a measure does not tell apart go on to the next."""
-    timed = [(row, time) for row in rows if (time := _time(row))]
-    if len(timed) == len(rows):
-        fastest = min((time for _, time in timed), key=lambda time: time.median)
-        rows = [row for row, time in timed if not time.differs(fastest)]
-    small = min(row.size for row in rows) * (1 + SAME_SIZE)
-    return min((row for row in rows if row.size <= small), key=cost)
-
-
-def cost(row: Row) -> tuple[float, float]:
-    """Seconds of training a fold, and bytes."""
-    return (row.fit_seconds.mean if row.fit_seconds else math.inf), row.size
+def cost(row: Row) -> Cost:
+    """What a row's networks cost."""
+    return Cost(_time(row), row.size, row.fit_seconds.mean if row.fit_seconds else None)
 
 
 def hopeless(row: Row, rival: Row, limits: Limits, looks: int) -> bool:
     """Whether a row with folds to come cannot win any more against a ``rival`` that has all of its folds.
 
     By a bound on the difference that all photos will show: wrong, over all ``looks``, in one race of twenty at most in
-    which the row would have won.
+    which the row would have won. What may still prove to be the cheaper must fall behind, what cannot must get ahead.
     """
     seen = difference(row, rival)
     reach = seen.after(rival.photo_count, ERROR / looks)
     needed = limits.margin + seen.error * math.sqrt(seen.photos / rival.photo_count)
-    time, other = _time(row), _time(rival)
-    faster = time and other and time.median < other.median and time.differs(other)
-    cheaper = faster or row.size * (1 + SAME_SIZE) < rival.size
-    return reach <= (-needed if cheaper else needed)
+    return reach <= (-needed if _may_be_cheaper(row, rival) else needed)
+
+
+def _may_be_cheaper(row: Row, rival: Row) -> bool:
+    """Nobody knows yet which of an int8 and a float network this machine runs faster, until both are timed."""
+    kinds = {bool(one.runs[0].result.int8) for one in (row, rival)}
+    timed = _time(row) and _time(rival)
+    return cheaper(cost(row), cost(rival)) or (len(kinds) > 1 and not timed)
 
 
 def near(behind: Paired, margin: float) -> bool:
@@ -176,24 +169,26 @@ def _candidate(row: Row, chosen: Row, reason: str | None, level: float) -> Candi
         between=row.between,
         photos=row.photo_count,
         bytes=row.size,
-        ms=_time(row),
-        seconds=row.fit_seconds.mean if row.fit_seconds else None,
+        ms=cost(row).time,
+        seconds=cost(row).seconds,
         obstacle=reason,
         gap=gap,
     )
 
 
 def _needed(others: Sequence[Paired], margin: float, level: float) -> int | None:
-    """About how many photos would tell, were the differences as they are; None where no number in reach would.
+    """About how many photos would tell, were the differences as they are; None where no number in reach would."""
 
-    A bound comes closer with the square root of the photos.
-    """
-    if any(pair.difference >= margin for pair in others):
+    def tells(times: float) -> bool:
+        return all(pair.of(times).above(level) <= margin for pair in others)
+
+    low, high = 1.0, float(FAR)
+    if not tells(high):
         return None
-    far = float(stats.norm.isf(level))
-    every = [far**2 * pair.inflated * pair.variance / (margin - pair.difference) ** 2 for pair in others]
-    photos = math.ceil(max(every, default=0))
-    return photos if 0 < photos <= FAR * max(pair.photos for pair in others) else None
+    while high / low > 1.01:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if tells(middle) else (middle, high)
+    return math.ceil(high * max(pair.photos for pair in others))
 
 
 def _nobody(table: Table, reasons: Mapping[str, str | None]) -> str:

@@ -6,8 +6,9 @@ Accuracies are shown as fractions, differences in points, of which a hundred mak
 import math
 from collections.abc import Iterator
 
+from hymtl.compare.cost import Cost, cheaper, comparable
 from hymtl.records.benchmark import Time
-from hymtl.records.choice import SAME_SIZE, Candidate, Choice, Gap, Limits
+from hymtl.records.choice import Candidate, Choice, Gap, Limits
 
 
 def sentences(choice: Choice) -> list[str]:
@@ -39,8 +40,9 @@ def _why(choice: Choice) -> str:
     allowed = f"the margin of {_points(choice.limits.margin)} and one standard error"
     if choice.chosen == choice.best:
         best = "It is the most accurate one"
-        worse = [candidate for candidate in able if candidate.gap and _cheaper(candidate, choice.of(choice.chosen))]
-        if not worse:
+        costs = comparable([Cost(candidate.ms, candidate.bytes, candidate.seconds) for candidate in able])
+        chosen = costs[[candidate.label for candidate in able].index(choice.chosen)]
+        if not any(cheaper(cost, chosen) for cost in costs):
             return f"{best}, and none of the others costs less."
         return f"{best}, and what costs less lacks more than {allowed}."
     most = choice.of(choice.best)
@@ -53,21 +55,21 @@ def _why(choice: Choice) -> str:
 def _sure(choice: Choice) -> str:
     able = [candidate for candidate in choice.candidates if candidate.obstacle is None]
     percent = f"{choice.confidence:.0%}"
+    if len(choice.candidates) == 1:
+        return "It has no rival."
     if len(able) == 1:
-        others = len(choice.candidates) > 1
-        return (
-            "No other kept the limits on all photos: how they compare is said below." if others else "It has no rival."
-        )
+        return "How the others compare, which cannot be chosen, is said below."
+    others = "none of the others" + (" that can be chosen" if len(able) < len(choice.candidates) else "")
     if choice.sure and choice.short == 0:
-        return f"Sure at {percent}: none of the others is better."
+        return f"Sure at {percent}: {others} is better."
     if choice.sure:
-        return f"Sure at {percent}: none of the others is better by more than {_points(choice.short)}."
+        return f"Sure at {percent}: {others} is better by more than {_points(choice.short)}."
     photos = choice.of(choice.chosen).photos
     more = ""
     if choice.needed:
         more = f" About {_rounded(choice.needed)} photos would tell, if the differences stayed what they are."
     return (
-        f"Cannot tell: {photos} photos do not show that none of the others is better by more than the margin. At "
+        f"Cannot tell: {photos} photos do not show that {others} is better by more than the margin. At "
         f"{percent}, one of them may be better by up to {_points(choice.short)}.{more}"
     )
 
@@ -122,24 +124,17 @@ def _last(choice: Choice, chosen: Candidate) -> Iterator[str]:
     if choice.test is None:
         return
     test, (low, high) = choice.test, choice.test.promised
+    trained = chosen.photos if test.trained is None else test.trained
+    photos = f"{'all ' if trained == chosen.photos else ''}{trained} other photos"
     kept = "LESS than promised" if test.acc < low else "MORE than promised" if test.acc > high else "as promised"
     yield (
         f"Promised, before the test part was looked at: an accuracy of {low:.3f} to {high:.3f} on its {test.photos} "
-        f"photos (95 % interval). Trained once more on all {chosen.photos} other photos, for "
-        f"{_epochs(choice.epochs)}, it has {test.acc:.4f}: {kept}."
+        f"photos (95 % interval). Trained once more on {photos}, for {_epochs(choice.epochs)}, it has {test.acc:.4f}: "
+        f"{kept}."
     )
     if test.changed:
         changed = ", ".join(f"{accuracy:.4f} {name}" for name, accuracy in test.changed.items())
         yield f"On the same photos changed: {changed}."
-
-
-def _cheaper(candidate: Candidate, chosen: Candidate) -> bool:
-    """By the first measure that tells them apart, in the order of :mod:`hymtl.compare.choice`."""
-    if candidate.ms and chosen.ms and candidate.ms.differs(chosen.ms):
-        return candidate.ms.median < chosen.ms.median
-    if abs(candidate.bytes - chosen.bytes) > SAME_SIZE * min(candidate.bytes, chosen.bytes):
-        return candidate.bytes < chosen.bytes
-    return bool(candidate.seconds and chosen.seconds and candidate.seconds < chosen.seconds)
 
 
 def _points(share: float) -> str:

@@ -25,7 +25,7 @@ class HeldOut:
 
     def arranged(self, photos: PhotoFolder) -> PhotoFolder:
         """The same photos, of which those that a fold held out are to validate, whatever trains."""
-        known = [photo for photo in photos.splits["train"] if photo.name in self.logits]
+        known = [photo for photo in (*photos.splits["train"], *photos.unused) if photo.name in self.logits]
         return replace(photos, splits=photos.splits | {"val": known})
 
     def score(self, photos: PhotoFolder) -> Score:

@@ -3,6 +3,7 @@
 Accuracies are fractions, sizes bytes, times seconds unless a name says ms.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,6 @@ from hymtl.records.benchmark import Time
 
 FILE = "choice.json"
 FORMAT = 1
-SAME_SIZE = 0.01  # share of its bytes by which a network is no smaller than another
 
 
 class Limits(Record):
@@ -55,20 +55,21 @@ class Candidate(Record):
 class Part(Record):
     """The winner on the test part: ``promised`` is the 95 % interval of before it was looked at.
 
-    ``changed`` has the accuracy on the same photos, changed.
+    ``changed`` has the accuracy on the same photos, changed; ``trained`` is how many others it trained on.
     """
 
     photos: int = Field(ge=1)
+    trained: int | None = None  # unknown to those that were written first
     acc: float = Field(ge=0, le=1)
     promised: tuple[float, float]
     changed: dict[str, float] = {}
 
 
 class Choice(Record):
-    """``candidates`` come with the best first. ``sure``: with ``confidence`` no candidate is better than the chosen
-    one by more than the margin; ``short`` is by how much one may be better, ``needed`` about how many photos would
-    tell (None where that cannot be said). ``absent`` are strategies without any result, and why. ``data`` says what
-    it was decided on; ``sentences`` say all of this in words.
+    """``candidates`` come with the best first. ``sure``: with ``confidence`` none that can be chosen is better than the
+    chosen one by more than the margin; ``short`` is by how much one may be better, ``needed`` about how many photos
+    would tell (None where that cannot be said, or need not). ``absent`` are strategies without any result, and why.
+    ``data`` says what it was decided on; ``sentences`` say all of this in words.
     """
 
     format: int = FORMAT
@@ -94,7 +95,7 @@ class Choice(Record):
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _limit(value: Any) -> bool:

@@ -3,10 +3,13 @@
 Accuracies are fractions, losses nats, sizes bytes, times seconds; epochs count from 0.
 """
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
+from hymtl import records
+from hymtl.errors import HymtlError
 from hymtl.records import Number, Record
 
 FILE = "result.json"
@@ -268,3 +271,11 @@ class Result(Record):
             if name != "epoch":
                 found[name] = ([number for number, _ in known], [value for _, value in known])
         return found
+
+
+def found(folder: Path) -> Result | None:
+    """The record of the run in ``folder``; None where there is none that can be read."""
+    try:
+        return records.read(Result, folder / FILE) if (folder / FILE).is_file() else None
+    except HymtlError:
+        return None

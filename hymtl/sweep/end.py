@@ -67,9 +67,12 @@ class CompareAtTheEnd(Callback):
 
 
 def _unfinished(sweep: Path) -> list[Path]:
-    """Folders of jobs that began and came to no end."""
+    """Folders of jobs that began and came to no end, but those that a race itself stopped."""
     begun = (file.parent for file in sorted(sweep.rglob(job.FILE)))
-    return [folder for folder in begun if not any((folder / name).exists() for name in (result.FILE, failure.FILE))]
+    ended = (result.FILE, failure.FILE)
+    return [
+        folder for folder in begun if not any((folder / name).exists() for name in ended) and not job.stopped(folder)
+    ]
 
 
 def _compare(sweep: Path) -> None:

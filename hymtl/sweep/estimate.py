@@ -16,17 +16,19 @@ COPIES = 2  # of the weights in a checkpoint: themselves, and the optimizer's mo
 
 
 def words(configs: Sequence[DictConfig], folder: Path, seconds: float) -> str:
-    """Jobs, which took so many ``seconds`` to check, and, as far as earlier runs tell, hours and disk."""
+    """Jobs, which took so many ``seconds`` to check, and, as far as earlier runs tell, what is left takes."""
     done = sum(1 for file in folder.glob("*/" + result.FILE))
     count = "1 job, its" if len(configs) == 1 else f"{len(configs)} jobs, their"
     jobs = f"{count} settings checked in {seconds:.1f} s"
     parts = [jobs + (f", {done} finished earlier" if done else "")]
+    left = max(0.0, 1 - done / len(configs))  # the share of the jobs
     earlier = list(_earlier(folder))
-    if hours := _hours(configs, earlier):
+    if hours := left * (_hours(configs, earlier) or 0):
         parts.append(f"about {hours:.1f} hours, by what such runs took in {_root(folder)}")
     free = shutil.disk_usage(_existing(folder)).free / 1e9
     if sizes := [run.bytes.float32 * (CHECKPOINTS * COPIES + 1) for run in earlier]:
-        parts.append(f"about {len(configs) * max(sizes) / 1e9:.1f} GB of disk, where {free:.0f} GB are free")
+        needed = left * len(configs) * max(sizes) / 1e9
+        parts.append(f"about {needed:.1f} GB of disk, where {free:.0f} GB are free")
     else:
         parts.append(f"{free:.0f} GB of disk are free")
     return "; ".join(parts)

@@ -12,7 +12,6 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from hymtl import checkpoints, experiment, fingerprint, records, signals
-from hymtl.callbacks.deadline import OutOfTime
 from hymtl.errors import HymtlError
 from hymtl.files import locked, write_whole
 from hymtl.recording import git_commit
@@ -21,6 +20,7 @@ from hymtl.records import job as job_record
 from hymtl.records.failure import Failure
 from hymtl.records.job import Job
 from hymtl.records.result import Result
+from hymtl.signals import OutOfTime
 from hymtl.sweep import slots
 
 # What a run leaves before it has a checkpoint to resume from, or beside one that cannot be read.
@@ -46,21 +46,19 @@ def run(cfg: DictConfig) -> Result | None:
         with locked(folder / "job"):  # the same sweep started twice
             made = _result(cfg, folder)
     except OutOfTime as error:
-        log.info("%s: stopped. %s", folder.name, error)
-        return None
+        _record_stop(error, folder)
+        made = None
     except Exception as error:
         _record_failure(error, folder)
         return None
-    (folder / failure.FILE).unlink(missing_ok=True)
+    (folder / failure.FILE).unlink(missing_ok=True)  # an earlier attempt's
     return made
 
 
 def _result(cfg: DictConfig, folder: Path) -> Result | None:
     settings = fingerprint.settings(cfg)
-    made, last = _read(Result, folder / result.FILE), folder / "checkpoints" / "last.ckpt"
-    if made or last.is_file():
-        _check_same(folder, made, settings)
-    if made:
+    last = folder / "checkpoints" / "last.ckpt"
+    if made := check_same(folder, settings):
         log.info("%s: finished already, skipped%s", folder.name, _made_by_other_code(made))
         return made
     _claim(folder, settings)
@@ -71,15 +69,21 @@ def _result(cfg: DictConfig, folder: Path) -> Result | None:
     else:
         log.info("%s: started on %s", folder.name, slots.where())
         _clear(folder)
-    return experiment.run(cfg)
+    with signals.alarm(cfg.choose.deadline if cfg.get("choose") else None):
+        return experiment.run(cfg)
 
 
-def _check_same(folder: Path, made: Result | None, settings: dict) -> None:
-    """Refuse a folder that holds another experiment: whoever changed a setting still has what is saved."""
-    job = _read(Job, folder / job_record.FILE)
+def check_same(folder: Path, settings: dict) -> Result | None:
+    """The result in a job's folder, if there is one.
+
+    Raises:
+        HymtlError: if that, or a checkpoint, is of other settings: whoever changed one still has what is saved.
+    """
+    made, job = _read(Result, folder / result.FILE), _read(Job, folder / job_record.FILE)
     claimed = made or job
-    if claimed and claimed.config_hash == fingerprint.digest(settings):
-        return
+    begun = made or (folder / "checkpoints" / "last.ckpt").is_file()
+    if not begun or (claimed and claimed.config_hash == fingerprint.digest(settings)):
+        return made
     for name, text in (job.hydra if job else {}).items():  # Hydra has written this job's config over that of the other
         write_whole(folder / ".hydra" / name, text)
     differing = ", ".join(fingerprint.differences(job.settings, settings)) if job else "which, is not on record"
@@ -119,6 +123,12 @@ def _clear(folder: Path) -> None:
 def _made_by_other_code(made: Result) -> str:
     now = git_commit()
     return "" if made.git == now else f" (made by commit {made.git}; this is {now})"
+
+
+def _record_stop(error: OutOfTime, folder: Path) -> None:
+    log.info("%s: stopped. %s", folder.name, error)
+    if job := _read(Job, folder / job_record.FILE):
+        records.write(job.model_copy(update={"stopped": str(error)}), folder / job_record.FILE)
 
 
 def _record_failure(error: Exception, folder: Path) -> None:

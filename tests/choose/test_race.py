@@ -1,5 +1,6 @@
 """experiment=choose: strategies cross-validated, one chosen, trained on all but the test part and scored there once."""
 
+import contextlib
 import json
 import logging
 import os
@@ -14,16 +15,20 @@ import pytest
 from omegaconf import OmegaConf
 
 import hymtl
-from hymtl import records
+from hymtl import checkpoints, records
+from hymtl.callbacks.deadline import Deadline
+from hymtl.choose import budget as budget_of_race
 from hymtl.choose import jobs
 from hymtl.choose import race as race_of_strategies
 from hymtl.choose.budget import Budget
 from hymtl.data.photos import read_folder
 from hymtl.data.splits import arrange
+from hymtl.features.batches import FeatureBatches
 from hymtl.records import predictions
 from hymtl.records.choice import Choice, Limits
 from hymtl.records.result import Result
-from hymtl.sweep import preflight
+from hymtl.signals import OutOfTime
+from hymtl.sweep import job, preflight
 
 ROOT = Path(__file__).parents[2]
 FOLDS, EPOCHS = 2, 2
@@ -129,6 +134,47 @@ def test_the_same_command_again_finds_all_done_and_decides_alike(race, pictures,
     assert (again.chosen, again.test, again.epochs) == (choice.chosen, choice.test, choice.epochs)
 
 
+def test_folds_of_other_settings_are_refused_and_nothing_is_lost(race, pictures, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    shutil.copytree(race, tmp_path / "sweep")
+    before = {file: file.read_bytes() for file in (tmp_path / "sweep").rglob("*.json") if file.name != "race.json"}
+    assert raced(pictures, tmp_path / "sweep", "seed=7") == 1
+    said = "".join(capfd.readouterr())
+    assert "probe-fold0 holds the result of other settings: " in said and "seed (0, now 7)" in said
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_folds_and_winners_of_other_pictures_are_refused(race, pictures, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    shutil.copytree(pictures, tmp_path / "fewer")
+    shutil.copytree(race, tmp_path / "sweep")
+    next((tmp_path / "fewer").rglob("*.jpg")).unlink()
+    monkeypatch.setattr(job, "check_same", lambda *_: None)  # as if it were the same folder
+    assert raced(tmp_path / "fewer", tmp_path / "sweep") == 1
+    assert "probe-fold0 holds the result of other pictures" in "".join(capfd.readouterr())
+
+
+def test_a_fold_whose_record_is_damaged_is_made_anew(race, pictures, monkeypatch, tmp_path):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    shutil.copytree(race, tmp_path / "sweep")
+    file = tmp_path / "sweep" / "probe-fold1" / "result.json"
+    file.write_text("{")
+    assert raced(pictures, tmp_path / "sweep") == 0
+    assert result(file.parent).accuracy == result(race / "probe-fold1").accuracy
+    assert chosen(tmp_path / "sweep").test == chosen(race).test
+
+
+def test_networks_are_timed_together_again_where_a_fold_is_new(race, pictures, monkeypatch, tmp_path):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    shutil.copytree(race, tmp_path / "sweep")
+    times = {file: file.read_bytes() for file in (tmp_path / "sweep").rglob("benchmark.json")}
+    assert raced(pictures, tmp_path / "sweep") == 0
+    assert {file: file.read_bytes() for file in times} == times and len(times) == 2
+    os.utime(tmp_path / "sweep" / "scratch-fold1" / "result.json")
+    assert raced(pictures, tmp_path / "sweep") == 0
+    assert all(file.read_bytes() != before for file, before in times.items())
+
+
 def test_a_choice_after_the_test_part_was_looked_at_is_refused(race, pictures, monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("HYMTL_HOME", str(tmp_path))
     made = chosen(race)
@@ -154,8 +200,59 @@ def test_a_job_that_would_take_longer_than_it_may_is_stopped_and_has_not_failed(
     monkeypatch.setattr(race_of_strategies, "_deadline", lambda *_: time.time() + 0.02)
     assert raced(pictures, tmp_path / "sweep", "choose.hours=1", "choose.strategies=scratch") == 1
     said = "".join(capfd.readouterr())
-    assert "scratch-fold0: stopped. It would end" in said and "stopped after 0 of 2 folds" in said
+    assert "scratch-fold0: stopped. " in said and "stopped after 0 of 2 folds" in said
+    assert "cut short" not in said
     assert not list(tmp_path.rglob("failure.json")) and not list(tmp_path.rglob("result.json"))
+
+
+def test_computing_features_is_stopped_in_time_too(pictures, monkeypatch, tmp_path, capfd):
+    def endless(self, batches):
+        while True:
+            with contextlib.suppress(Exception):  # as one who reads pictures, and calls bad what goes wrong
+                time.sleep(0.01)
+
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(FeatureBatches, "_run", endless)
+    monkeypatch.setattr(race_of_strategies, "_deadline", lambda *_: time.time() + 3)
+    (tmp_path / "sweep" / "probe-fold0").mkdir(parents=True)
+    (tmp_path / "sweep" / "probe-fold0" / "failure.json").write_text('{"error": "an earlier one"}')
+    assert raced(pictures, tmp_path / "sweep", "choose.hours=1", "choose.strategies=probe") == 1
+    said = "".join(capfd.readouterr())
+    assert "probe-fold0: stopped. The time is over that choose.hours leaves it." in said
+    assert "stopped after 0 of 2 folds" in said and "an earlier one" not in said
+
+
+def test_the_epoch_after_which_time_would_not_do_is_kept(pictures, monkeypatch, tmp_path):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(race_of_strategies, "_deadline", lambda *_: time.time() + 3600)
+    monkeypatch.setattr(Deadline, "on_train_epoch_start", too_slow)
+    assert raced(pictures, tmp_path / "sweep", "choose.hours=1", "choose.strategies=scratch") == 1
+    last = checkpoints.read(tmp_path / "sweep" / "scratch-fold0" / "checkpoints" / "last.ckpt")
+    assert last["epoch"] == 0
+
+
+def too_slow(self, trainer, pl_module):
+    if trainer.current_epoch:
+        raise OutOfTime("It would end 7 seconds after choose.hours allows.")
+
+
+def test_an_attempt_that_was_killed_counts_to_its_last_sign_of_life(tmp_path):
+    budget = Budget(tmp_path, 1.0)
+    file = tmp_path / "race.json"
+    os.utime(file, (0, budget.record.began + 1000))
+    assert Budget(tmp_path, 1.0).spent == pytest.approx(1000, abs=1)
+
+
+def test_a_race_gives_signs_of_life(tmp_path, monkeypatch):
+    monkeypatch.setattr(budget_of_race, "BEAT", 0.01)
+    Budget(tmp_path, 1.0)
+    os.utime(tmp_path / "race.json", (0, 0))
+    with budget_of_race.living(tmp_path):
+        for _ in range(500):
+            if (tmp_path / "race.json").stat().st_mtime > 0:
+                break
+            time.sleep(0.01)
+    assert time.time() - (tmp_path / "race.json").stat().st_mtime < 60
 
 
 @pytest.fixture
@@ -169,6 +266,7 @@ def hour(tmp_path, monkeypatch):
             folder = tmp_path / strategy / jobs.folder(strategy, fold)
             folder.mkdir(parents=True)
             (folder / "result.json").touch()
+        monkeypatch.setattr(race_of_strategies.result, "found", lambda folder: (folder / "result.json").is_file())
         monkeypatch.setattr(race_of_strategies.budget, "took", lambda folder: seconds[int(folder.name[-1])])
         race = race_of_strategies.Race(cfg, [], print, tmp_path / strategy, Limits(), Budget(tmp_path, 1.0))
         until = race_of_strategies._deadline(race, strategy, len(seconds), 1)
@@ -205,6 +303,8 @@ def test_folds_that_find_features_and_are_slow_all_the_same_are_stopped(hour):
         (["choose.strategies=probe,probe"], "expected a list of strategies, each once"),
         (["choose.max_sm=1"], "choose.max_sm"),
         (["data.val_fraction=0.2"], "data.folds=2 validates one fold: leave data.val_fraction out"),
+        (["+trainer.fast_dev_run=true"], "+trainer.fast_dev_run keeps no result"),
+        (["choose.hours=.inf"], "choose.hours=.inf: expected null or a number above 0"),
         (["data.folds=null"], "data.folds=null: experiment=choose decides by cross-validation"),
         (["strategy=qat"], "strategy is for experiment=choose to set"),
         (["seed=0,1"], "seed=0,1: experiment=choose sweeps by itself"),

@@ -10,8 +10,9 @@ from scipy import optimize, stats
 from hymtl import cli
 from hymtl.compare import bounds, choice, grouping, runs
 from hymtl.compare.bounds import Paired
+from hymtl.compare.sentences import sentences
 from hymtl.errors import HymtlError
-from hymtl.records.choice import Limits
+from hymtl.records.choice import Limits, Part
 from tests.compare import runs as made_up
 
 FOLDS = 5
@@ -95,6 +96,50 @@ def test_rows_that_agree_on_every_one_of_few_photos_are_not_called_equal(tmp_pat
     cross_validated(tmp_path, "finetune", 40, {1})
     made = decided(tmp_path)
     assert not made.sure and made.short > 0.05 and made.needed > 400
+
+
+def test_more_photos_are_asked_for_than_there_are_and_would_tell(tmp_path):
+    for strategy in ("quantized", "finetune"):
+        cross_validated(tmp_path, strategy, 500, some(20, 500))
+    few = decided(tmp_path)
+    assert not few.sure and 500 < few.needed < 1500 and "About 600 photos" in few.sentences[2]
+    for strategy in ("quantized", "finetune"):
+        cross_validated(tmp_path / "more", strategy, few.needed, some(20, 500))
+    assert decided(tmp_path / "more").sure
+
+
+def test_what_is_better_and_cannot_be_chosen_is_not_denied(tmp_path):
+    photos = 1400
+    cross_validated(tmp_path, "quantized", photos, some(120, photos, 1))
+    cross_validated(tmp_path, "frozen", photos, some(120, photos, 1))
+    cross_validated(tmp_path, "finetune", photos, some(30, photos, 2))
+    made = decided(tmp_path, max_mb=20)
+    assert made.sentences[2].startswith("How the others compare, which cannot be chosen, is said below.")
+    for fold in range(FOLDS):  # as small as the limit wants
+        file = tmp_path / f"frozen-{fold}" / "result.json"
+        record = json.loads(file.read_text())
+        file.write_text(json.dumps(record | {"bytes": {"float": 10**7, "int8": None}}))
+    made = decided(tmp_path, max_mb=20)
+    assert made.sure and made.sentences[2].startswith("Sure at 95%: none of the others that can be chosen is better")
+
+
+def test_times_that_only_some_have_decide_nothing_and_are_not_given_as_the_reason(tmp_path):
+    photos = 4000
+    cross_validated(tmp_path, "finetune", photos, some(200, photos), ms=30, fit=10)
+    cross_validated(tmp_path, "frozen", photos, some(210, photos), ms=10, fit=50)
+    cross_validated(tmp_path, "scratch", photos, some(210, photos), fit=50)
+    made = decided(tmp_path)
+    assert made.chosen == "strategy=finetune"
+    assert made.sentences[1] == "It is the most accurate one, and none of the others costs less."
+
+
+def test_the_winner_of_a_fraction_is_not_said_to_have_trained_on_all(tmp_path):
+    cross_validated(tmp_path, "quantized", 40, {1})
+    made = decided(tmp_path)
+    made.test = Part(photos=10, trained=20, acc=0.9, promised=(0.8, 1.0))
+    assert "Trained once more on 20 other photos, for 3 epochs, it has 0.9000" in sentences(made)[-1]
+    made.test.trained = 40
+    assert "Trained once more on all 40 other photos, for 3 epochs" in sentences(made)[-1]
 
 
 def test_a_large_gap_on_few_photos_is_not_ignored_for_the_sake_of_cost(tmp_path):
@@ -204,6 +249,26 @@ def test_a_strategy_is_hopeless_only_once_all_photos_could_not_save_it(tmp_path)
     assert near.after(400, 0.0125) > 0.03 and near.after(80, 0.0125) == pytest.approx(near.difference)
 
 
+@pytest.mark.parametrize(
+    ("rival", "other"),
+    [
+        ({"strategy": "finetune", "fit": 300}, {"strategy": "frozen", "fit": 10}),  # the cheaper to train
+        ({"strategy": "quantized"}, {"strategy": "frozen"}),  # nobody knows yet which is the faster
+        ({"strategy": "quantized", "ms": 20}, {"strategy": "frozen", "ms": 10}),
+    ],
+)
+def test_what_may_prove_to_be_the_cheaper_is_not_hopeless_as_long_as_it_keeps_up(tmp_path, rival, other):
+    cross_validated(tmp_path, photos=4000, wrong=some(200, 4000), **rival)
+    cross_validated(tmp_path, photos=4000, wrong=some(202, 4000), **other)
+    (table,) = grouping.tables(runs.find([tmp_path]).runs)
+    first, second = (
+        next(row for row in table.rows if choice.strategy(row) == one["strategy"]) for one in (rival, other)
+    )
+    assert not choice.hopeless(second, first, Limits(), 4)
+    if {"ms"} & rival.keys() or "fit" in rival:
+        assert choice.hopeless(first, second, Limits(), 4)
+
+
 def test_the_promised_interval_holds_what_it_promises():
     chance = np.random.default_rng(0)
     inside = 0
@@ -274,6 +339,8 @@ def test_compare_choose_says_the_decision_first_in_the_terminal_and_on_the_page(
     [
         ("margin=-1", "choose.margin=-1.0: expected a number from 0 to below 1"),
         ("max_ms=quick", "--choose max_ms=quick: expected max_ms=NUMBER"),
+        ("max_ms=inf", "choose.max_ms=inf: expected null or a number above 0"),
+        ("margin=nan", "choose.margin=nan: expected a number from 0 to below 1"),
         ("max_mb=0", "choose.max_mb=0.0: expected null or a number above 0"),
         ("max_sm=20", "Did you mean 'max_ms'?"),
     ],
