@@ -1,1 +1,1 @@
-"""Where the figures in README come from. Nothing here is installed: run it from the repository's root."""
+"""Where the figures of docs/ come from. Nothing here is installed: run it from the repository's root."""

@@ -5,7 +5,7 @@
 
 Each question has a few answers. All are trained in --folds folds for three epochs, the better half for eight with three
 seeds (successive halving: Jamieson and Talwalkar, AISTATS 2016), the steps of the rate scaled with the epochs. The
-recipes' 25 epochs would take three times as long, and more than the twelve hours of two cores that a default may cost.
+recipes' 25 epochs would take three times as long: more than a day of two cores.
 An answer's score is the accuracy of its last epoch, pooled over folds, the mean over seeds and over the sets of
 pictures given, each of which is a folder of CLASS/ folders. No best epoch is chosen anywhere. Two folds take a quarter
 of what five do, and score as many photos, by networks that saw fewer. Finished runs are kept in --runs: stop it and

@@ -16,6 +16,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -29,8 +31,8 @@ from hymtl.compare.tables import Table  # noqa: E402
 FOLDS, EPOCHS = 5, 25
 SOURCE = "hymenoptera"  # leaves the archive's stray imageNotFound.gif out, which data=folder would take for an ant
 WHOLE = ("probe", "quantized_probe", "frozen", "quantized")  # their features are computed once
-# What trains the backbone, with the epochs of 25 after which its rate falls.
-SHORT = {"finetune": 7, "qat": 5, "partial": 7, "lp_ft": 7, "gradual": 7, "ptq": 7, "scratch": 7}
+# What trains the backbone, or a part of it.
+SHORT = ("finetune", "qat", "partial", "lp_ft", "gradual", "ptq", "scratch")
 BACKBONES = ("efficientnet_lite0", "resnet18")
 HEAD = (
     "strategy", "epochs, seeds, precision", "accuracy, each fold's best epoch", "corrected for that choice",
@@ -90,7 +92,8 @@ def plans(options: argparse.Namespace) -> list[Plan]:
 
 def shortened(strategy: str, epochs: int) -> str:
     """The word that makes the rate of so few epochs fall where it does in the whole recipe."""
-    return f"recipe.step_size={max(1, round(SHORT[strategy] * epochs / EPOCHS))}"
+    recipe = OmegaConf.load(ROOT / "conf" / "strategy" / f"{strategy}.yaml").recipe
+    return f"recipe.step_size={max(1, round(recipe.step_size * epochs / EPOCHS))}"
 
 
 def train(plan: Plan, options: argparse.Namespace) -> None:

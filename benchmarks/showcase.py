@@ -165,8 +165,8 @@ python benchmarks/showcase.py --photos PHOTOS --runs DIR
 {machine}
 
 The photos that validate also choose the best epoch, which flatters all runs a little. Where pictures can be seen, hymtl
-drew them: the photos belong to those who took them. What the choice says of training time hangs on whether features of
-the fixed backbones were kept by earlier runs ([kept features](run.md#features)).
+drew them: the photos belong to those who took them. What the choice says of training time depends on whether
+features of the fixed backbones were kept by earlier runs ([kept features](run.md#features)).
 
 | picture | what it shows |
 |---|---|

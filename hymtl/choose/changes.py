@@ -38,7 +38,7 @@ def shifted(picture: Tensor) -> Tensor:
 
 def recompressed(picture: Tensor) -> Tensor:
     """As a JPEG of quality 15."""
-    encoded = io.BytesIO()  # by Pillow, as torchvision's encoder is on notice
+    encoded = io.BytesIO()  # by Pillow, as torchvision's encoder is deprecated
     F.to_pil_image(picture).save(encoded, "JPEG", quality=15)
     return F.pil_to_tensor(Image.open(encoded))
 

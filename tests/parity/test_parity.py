@@ -4,10 +4,10 @@ Equal to the last bit, but under qat: the weights after training, learning rates
 epoch and the deployed network's logits. The losses of an epoch agree within 1e-6 relative, as Lightning
 sums them in float32 and the reference in float64.
 
-Under qat hymtl rounds sums elsewhere than torch (see hymtl/fake_quant.py), and rounding to int8 blows a difference of
-1e-7 up: torch's own features change by a twentieth if its input does by a millionth. So the training is
-compared with rounding switched off, ranges and all; the rounding in tests/test_fake_quant.py; and the conversion
-by weights and ranges that the reference trained with rounding, bit for bit.
+Under qat hymtl rounds sums elsewhere than torch (see hymtl/quantization/fake_quant.py), and rounding to int8 blows a
+difference of 1e-7 up: torch's own features change by a twentieth if its input does by a millionth. So the training is
+compared with rounding switched off, ranges and all; the rounding in tests/quantization/test_fake_quant.py; and the
+conversion by weights and ranges that the reference trained with rounding, bit for bit.
 """
 
 import copy
@@ -149,6 +149,6 @@ def assert_state_agrees(ours: nn.Module, theirs: nn.Module) -> None:
     """Weights, batch norm's statistics and the ranges that were observed."""
     values = ours.state_dict()
     for name, value in theirs.state_dict().items():
-        if not name.endswith(("scale", "zero_point", "_enabled")):  # of the rounding, see hymtl/fake_quant.py
+        if not name.endswith(("scale", "zero_point", "_enabled")):  # of the rounding
             error = (values[our_name(name)] - value).float().norm() / value.float().norm().clamp(min=1e-2)
             assert error < 5e-3, name
