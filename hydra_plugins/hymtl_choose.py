@@ -17,7 +17,8 @@ class Choose(Sweeper):
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
-        self.launched = 0
+        finished = Path(config.hydra.sweep.dir).glob("*/result.json")  # by an earlier attempt
+        self.launched = sum(1 for _ in finished)
 
     def sweep(self, arguments: list[str]) -> Any:
         from hymtl.choose import race  # here, as Hydra imports this file at every start

@@ -91,6 +91,11 @@ def _resumed(folder: Path, given: list[str], conf: Path) -> list[str]:
     with Overrides(conf) as composer:
         _check_recorded(folder, recorded, composer.parse(recorded), given)
         before, now = _composed(composer, recorded), _composed(composer, recorded + given)
+    if before.get("choose"):
+        raise HymtlError(
+            f"resume={folder} is a job of a race, which goes on by itself: the same command as before, with "
+            f"hydra.sweep.dir={folder.parent}."
+        )
     _check_targets(folder, before, now, given, conf)
     _check_same(folder, before, now)
     names = {_name(word) for word in given}

@@ -35,6 +35,12 @@ def test_the_recorded_overrides_come_back_and_epochs_may_grow(recorded):
     assert words[3:] == [f"resume='{folder}'", f"hydra.run.dir='{folder}'", "hydra.output_subdir=null"]
 
 
+def test_a_job_of_a_race_is_not_resumed_alone(recorded):
+    folder = recorded("experiment=choose", "data=drawn", "strategy=probe", "data.fold=0", "choose.deadline=7")
+    with pytest.raises(HymtlError, match=f"is a job of a race.* hydra.sweep.dir={folder.parent}"):
+        prepared(f"resume={folder}")
+
+
 def test_an_empty_folder_begins_nothing_anew():
     with pytest.raises(HymtlError, match="resume= names no folder"):
         prepared("resume=")

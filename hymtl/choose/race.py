@@ -199,7 +199,10 @@ def _decided(race: Race) -> Choice:
     whole = [strategy for strategy in jobs.strategies(race.cfg) if race.whole(strategy)]
     if not whole:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in race.reasons.items())
-        raise HymtlError(f"No strategy was cross-validated in full, so there is nothing to choose from. {reasons}.")
+        remedy = " More choose.hours go on where these ended." if race.cfg.choose.hours else ""
+        raise HymtlError(
+            f"No strategy was cross-validated in full, so there is nothing to choose from. {reasons}.{remedy}"
+        )
     timing.time([race.done(strategy)[0] for strategy in whole], again=not _decided_before(race))
     table = race.table()
     assert table

@@ -11,6 +11,7 @@ from hymtl import records
 from hymtl.choose import changes, jobs
 from hymtl.compare import bounds
 from hymtl.compare.sentences import sentences
+from hymtl.data.splits import ASIDE
 from hymtl.errors import HymtlError
 from hymtl.experiment import find_photos
 from hymtl.records import choice as choice_record
@@ -35,6 +36,11 @@ def check_photos(cfg: DictConfig, done: Iterable[Path]) -> None:
     cfg = cfg.copy()
     cfg.data.fold = 0
     photos = find_photos(cfg)
+    if not photos.splits.get(ASIDE):
+        raise HymtlError(
+            "data.test_fraction=0: experiment=choose scores what it chose on a test part that nothing was chosen by. "
+            "Give data.test_fraction=0.2."
+        )
     for folder in done:
         digest = records.read(result.Result, folder / result.FILE).dataset.digest
         if digest != photos.digest:

@@ -9,6 +9,7 @@ What cheap means, :mod:`hymtl.compare.cost` says.
 """
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 
 from hymtl.compare import bounds
@@ -33,13 +34,13 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
     """
     obstacles = obstacles or {}
     if limits.max_ms is not None and not any(_time(row) for row in table.rows):
-        folders = " ".join(str(row.runs[0].folder) for row in table.rows)
+        folders = shlex.join(str(row.runs[0].folder) for row in table.rows)
         raise HymtlError(f"max_ms={limits.max_ms:g}: nothing was timed yet. First: hymtl benchmark {folders}")
     reasons = {row.label: obstacles.get(strategy(row)) or obstacle(row, limits) for row in table.rows}
     able = [row for row in table.rows if reasons[row.label] is None]
     if not able:
         raise HymtlError(_nobody(table, reasons))
-    best = max(able, key=lambda row: (corrected(row), -row.size))
+    best = max(able, key=lambda row: (round(corrected(row), 6), -row.size))  # those on record are float32
     costs = comparable(list(map(cost, able)))
     close = [place for place, row in enumerate(able) if row is best or near(difference(best, row), limits.margin)]
     chosen = able[close[cheapest([costs[place] for place in close])]]

@@ -11,7 +11,7 @@ from hymtl.compare.columns import columns
 from hymtl.compare.rows import Row
 from hymtl.compare.runs import Absent, Found
 from hymtl.compare.tables import Table
-from hymtl.errors import printable
+from hymtl.errors import HymtlError, printable
 from hymtl.files import WriteError, clear_leftovers, write_whole
 from hymtl.records import choice as choice_record
 from hymtl.records.choice import Choice, Limits
@@ -29,13 +29,13 @@ def compare(folders: Iterable[Path | str], out: Path | str | None = None, limits
 
     Raises:
         HymtlError: if a folder is missing, no run is found at all, or ``out`` cannot be written to; with ``limits``, if
-            no row keeps them.
+            no row of any table keeps them.
     """
     paths = [Path(folder) for folder in folders]
     found = _presentable(runs.find(paths))
     tables = grouping.tables(found.runs, found.absent)
     out = Path(out or paths[0])
-    choices = [choice.decide(table, limits) for table in tables] if limits else _made([*paths, out])
+    choices = _decided(tables, limits, found) if limits else _made([*paths, out])
     files = [out / f"{NAME}.{kind}" for kind in ("csv", "md", "html")]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -46,6 +46,20 @@ def compare(folders: Iterable[Path | str], out: Path | str | None = None, limits
     except OSError as error:
         raise WriteError(f"--out {out}", error) from error
     return f"{text(tables, found, choices)}\n\n" + "\n".join(f"written  {file}" for file in files)
+
+
+def _decided(tables: list[Table], limits: Limits, found: Found) -> list[Choice]:
+    """A choice of each table; why there is none of one, where there are others, is a warning."""
+    made, reasons = [], []
+    for table in tables:
+        try:
+            made.append(choice.decide(table, limits))
+        except HymtlError as error:
+            reasons.append(f"{table.title}: {error}" if len(tables) > 1 else str(error))
+    if reasons and not made:
+        raise HymtlError("\n".join(reasons))
+    found.warnings += reasons
+    return made
 
 
 def _made(folders: Iterable[Path]) -> list[Choice]:

@@ -124,12 +124,13 @@ class Row:
 
         That is the mean, over folds, of what the best epoch scores there above the epoch that the folds agree on: R. J.
         Tibshirani and R. Tibshirani, "A bias correction for the minimum error rate in cross-validation", Annals of
-        Applied Statistics 3, 2009. By the networks as they trained; 0 without folds, where nothing tells.
+        Applied Statistics 3, 2009. By the networks as they trained; 0 without folds, where nothing tells, and never
+        less: epochs chosen by another measure (``monitor=val/loss``) may lie below.
         """
         if not any(run.split.folds for run in self.runs):
             return 0.0
         above = [run.result.best.val_acc - _at(run, self.agreed_epoch) for run in self.runs]
-        return float(np.average(above, weights=[run.photos for run in self.runs]))
+        return max(0.0, float(np.average(above, weights=[run.photos for run in self.runs])))
 
     @cached_property
     def between(self) -> float:
@@ -199,7 +200,7 @@ class Row:
             notes.append(f"{duplicates} duplicate{'s' * (duplicates > 1)}")
         for seed, folds in self.seeds.items():
             expected = max(run.split.folds or 0 for runs in folds.values() for run in runs)
-            if len(folds) < expected:
+            if len(folds) < expected and None not in folds:  # which has trained on all of them
                 notes.append(f"seed {seed}: {len(folds)} of {expected} folds")
         if not self.photos:
             notes.append("no predictions")

@@ -117,7 +117,8 @@ def _left_out(candidate: Candidate) -> str:
 
 
 def _brought(gap: Gap) -> str:
-    return f"{gap.difference * 100:+.1f} points (between {gap.low * 100:+.1f} and {gap.high * 100:+.1f})"
+    shown, low, high = (f"{round(value * 100, 1) + 0.0:+.1f}" for value in (gap.difference, gap.low, gap.high))
+    return f"{shown} points (between {low} and {high})"
 
 
 def _last(choice: Choice, chosen: Candidate) -> Iterator[str]:

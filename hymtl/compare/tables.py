@@ -94,7 +94,11 @@ class Table:
     @cached_property
     def notes(self) -> list[str]:
         """How to read the numbers."""
-        if all(run.test_accuracy is not None for run in self.runs):
+        if all(run.split.folds and run.split.fold is None for run in self.runs):
+            notes = [
+                "Validation is out of fold: of networks that had not seen the photo. No epoch was chosen by it here."
+            ]
+        elif all(run.test_accuracy is not None for run in self.runs):
             notes = [
                 "The best epoch was chosen on the validation photos, which flatters that accuracy; test chose nothing."
             ]

@@ -104,10 +104,10 @@ def _known(split: list[Photo], findings: Findings) -> Iterator[Photo]:
 def twice(photos: PhotoFolder, findings: Findings) -> list[Cluster]:
     """Pictures of these that are there more than once."""
     together = defaultdict(list)
-    for photo in (photo for split in photos.splits.values() for photo in split):
-        finding = findings.get(photo.name)
+    for name in {photo.name for split in photos.splits.values() for photo in split}:  # train and val may be the same
+        finding = findings.get(name)
         if finding and not finding.error and finding.group != duplicates.ALONE:
-            together[finding.group].append(photo.name)
+            together[finding.group].append(name)
     clusters = [
         Cluster(tuple(sorted(names)), len({findings[name].sha256 for name in names}) == 1)
         for names in together.values()
@@ -147,7 +147,14 @@ def without_leaks(photos: PhotoFolder, findings: Findings, leaks: str | None) ->
     log.warning("!!! data.leaks=drop takes %d copies out of validation and test:\n%s", len(copies), lines)
     splits = {name: [photo for photo in split if photo.name not in copies] for name, split in photos.splits.items()}
     _check_classes(photos, splits, "data.leaks=drop")
-    return replace(photos, splits=splits, checked=checked | {"dropped": sorted(copies)})
+    kept = {photo.name for split in splits.values() for photo in split}
+    dropped = {photo.name: photo for split in photos.splits.values() for photo in split if photo.name not in kept}
+    return replace(
+        photos,
+        splits=splits,
+        checked=checked | {"dropped": sorted(copies)},
+        unused=[*photos.unused, *dropped.values()],  # so that all folds are of one dataset, whatever each drops
+    )
 
 
 def shown(cluster: Cluster) -> str:

@@ -61,8 +61,8 @@ class PhotoFolder:
     not what was asked for first, where that is so; ``arrangement``, how :func:`hymtl.data.splits.arrange` split
     it anew, None where the splits are its own; ``left_out`` are names of files of no kind that is read. ``checked``
     is what :mod:`hymtl.data.check` found; ``table`` what a table says of the pictures and their names don't;
-    ``unused`` are training photos that ``data.train_fraction`` leaves out; ``fold_of`` says, by name, which fold each
-    photo validates in, where there are folds.
+    ``unused`` are photos that ``data.train_fraction`` or ``data.leaks`` leaves out; ``fold_of`` says, by name, which
+    fold each photo validates in, where there are folds.
     """
 
     name: str

@@ -117,7 +117,7 @@ def thinned(photos: PhotoFolder, fraction: float, seed: int = 0) -> PhotoFolder:
     splits = photos.splits | {"train": train}
     _check_classes(splits, photos.classes)
     arrangement = (photos.arrangement or {"split_seed": seed}) | {"train_fraction": fraction}
-    return replace(photos, splits=splits, arrangement=arrangement, unused=unused)
+    return replace(photos, splits=splits, arrangement=arrangement, unused=[*photos.unused, *unused])
 
 
 def folds(photos: Sequence[Photo], most: int) -> list[list[int]]:
@@ -190,10 +190,9 @@ def _parts(pool: list[Photo], count: int, classes: list[str], seed: int) -> list
     """Dealt out like cards, class after class: parts differ by one photo at most, in all and of each class."""
     label, fewest = min(Counter(photo.label for photo in pool).items(), key=lambda item: item[1])
     if count > fewest:
-        raise HymtlError(
-            f"data.folds={count}: class {classes[label]} has {fewest} photos in train and val. "
-            f"Give at most {fewest} folds, or more photos."
-        )
+        photos = "1 photo" if fewest == 1 else f"{fewest} photos"
+        remedy = f"at most {fewest} folds, or more photos" if fewest > 1 else "more photos"
+        raise HymtlError(f"data.folds={count}: class {classes[label]} has {photos} in train and val. Give {remedy}.")
     if _has_groups(pool):
         return _dealt(pool, (1 / count,) * count, seed)
     pool = _by_name(pool, seed)

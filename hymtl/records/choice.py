@@ -110,7 +110,7 @@ RULES: dict[str, tuple[str, Callable]] = {
     "hours": (_LIMIT, _limit),
     "strategies": (
         "a list of strategies, each once",
-        lambda value: isinstance(value, list) and value and len(set(map(str, value))) == len(value),
+        lambda value: isinstance(value, list) and value and all(value) and len(set(map(str, value))) == len(value),
     ),
 }
 

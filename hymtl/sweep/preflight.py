@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hymtl.choose import jobs
 from hymtl.errors import HymtlError
+from hymtl.resuming import quote
 from hymtl.runtime import JOBS, quicker_imports, train_command
 from hymtl.settings.overrides import Overrides
 from hymtl.sweep import names, plugins
@@ -87,7 +88,7 @@ def _absolute(words: Sequence[str], overrides: Overrides) -> list[str]:
     folder = Path(hydra.sweep.dir)
     if hydra.launcher._target_ == jobs.BASIC_LAUNCHER or folder.is_absolute():
         return []
-    return [f"hydra.sweep.dir='{folder.absolute()}'"]
+    return [f"hydra.sweep.dir={quote(folder.absolute())}"]
 
 
 def _checked(options: Namespace, overrides: Overrides) -> str | None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -305,6 +306,7 @@ def test_folds_that_find_features_and_are_slow_all_the_same_are_stopped(hour):
         (["data.val_fraction=0.2"], "data.folds=2 validates one fold: leave data.val_fraction out"),
         (["+trainer.fast_dev_run=true"], "+trainer.fast_dev_run keeps no result"),
         (["choose.hours=.inf"], "choose.hours=.inf: expected null or a number above 0"),
+        (["choose.strategies=[probe,'']"], "choose.strategies=['probe', '']: expected a list of strategies"),
         (["data.folds=null"], "data.folds=null: experiment=choose decides by cross-validation"),
         (["strategy=qat"], "strategy is for experiment=choose to set"),
         (["seed=0,1"], "seed=0,1: experiment=choose sweeps by itself"),
@@ -321,6 +323,19 @@ def test_too_few_photos_for_the_folds_are_refused_before_the_first_job(pictures,
     assert raced(pictures, tmp_path / "sweep", "data.folds=30") == 1
     assert "data.folds=30: class ants has " in "".join(capfd.readouterr())
     assert not list((tmp_path / "sweep").glob("probe-*"))
+
+
+def test_a_race_without_a_test_part_is_refused_before_the_first_job(pictures, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    assert raced(pictures, tmp_path / "sweep", "data.test_fraction=0") == 1
+    assert "Give data.test_fraction=0.2" in "".join(capfd.readouterr())
+    assert not list((tmp_path / "sweep").glob("probe-*"))
+
+
+@pytest.mark.parametrize("name", ["it's, a=b 꿀", "a ${b} %s", "{x}[y]", "n" * 250])
+def test_whatever_the_pictures_folder_is_called_the_races_folder_is_a_plain_word(name):
+    made = jobs.sweep_folder(["experiment=choose", "data=folder", f"data.root={name}"]).name
+    assert re.fullmatch(r"[\w.-]+", made) and len(os.fsencode(made)) < 250
 
 
 def test_the_same_command_has_the_same_folder_and_another_data_root_another():

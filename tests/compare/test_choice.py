@@ -334,6 +334,24 @@ def test_compare_choose_says_the_decision_first_in_the_terminal_and_on_the_page(
     assert "Ship strategy=quantized" in (tmp_path / "comparison.md").read_text()
 
 
+def test_a_choice_of_one_table_is_shown_though_another_has_none(tmp_path, capsys):
+    cross_validated(tmp_path / "timed", "quantized", 40, {1, 2}, ms=10)
+    made_up.write(tmp_path / "other", "frozen", digest="e" * 64, benchmark=False)
+    assert cli.main(["compare", str(tmp_path), "--choose", "max_ms=20"]) == 0
+    said = capsys.readouterr().out
+    assert "Ship strategy=quantized" in said and "max_ms=20: nothing was timed yet. First: hymtl benchmark" in said
+    assert cli.main(["compare", str(tmp_path), "--choose", "max_ms=2"]) == 1
+
+
+def test_equal_but_for_rounding_is_called_equal_and_epochs_by_another_measure_flatter_nobody(tmp_path):
+    cross_validated(tmp_path, "quantized", 40, {1}, curve=(0.1, 0.1, 0.0))
+    cross_validated(tmp_path, "finetune", 40, {1}, curve=(1e-9, 1e-9, 0.0))
+    made = decided(tmp_path)
+    assert made.best == made.chosen == "strategy=quantized"
+    assert all(candidate.flattery >= 0 for candidate in made.candidates)
+    assert not any("-0.0" in sentence for sentence in made.sentences)
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [

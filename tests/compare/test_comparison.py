@@ -102,6 +102,12 @@ def test_a_missing_fold_is_said(tmp_path):
     assert "Folds are MISSING" in comparison.compare([tmp_path])
 
 
+def test_a_winner_alone_lacks_no_folds_and_chose_no_epoch(tmp_path):
+    runs.write(tmp_path / "winner", photos=runs.names(50), fold={"folds": 5})
+    said = comparison.compare([tmp_path / "winner"])
+    assert "MISSING" not in said and "was chosen on" not in said and "Validation is out of fold" in said
+
+
 def test_folds_of_different_size_count_by_their_photos(tmp_path):
     runs.write(tmp_path / "0", photos=runs.names(6), wrong={0, 1, 2}, fold={"folds": 2, "fold": 0})
     runs.write(tmp_path / "1", photos=runs.names(8)[6:], fold={"folds": 2, "fold": 1})

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from hymtl import cli
 from hymtl.data import check, duplicates, reading
 from hymtl.data.photos import read_folder
+from hymtl.data.splits import arrange
 from hymtl.errors import HymtlError
 from hymtl.files import home
 from tests.conftest import prepare
@@ -192,6 +193,23 @@ def test_drop_takes_copies_out_of_validation_and_test(copy):
     assert {name: len(split) for name, split in checked.splits.items()} == {"train": 24, "val": 12}
     with pytest.raises(HymtlError, match="data.leaks=drop leaves no photo of class ants in test"):
         check.without_leaks(photos := leaky(copy), check.examine(photos), "drop")
+
+
+def test_folds_that_drop_other_copies_are_of_one_dataset(copy):
+    (copy / "val" / "ants" / "copy.jpg").write_bytes(some(copy)[0].read_bytes())
+    whole = read_folder(copy)
+    found = check.examine(whole)
+    folds = [check.without_leaks(arrange(whole, folds=4, fold=fold), found, "drop") for fold in range(4)]
+    assert len({photos.digest for photos in folds}) == 1
+    validated = [photo.name for photos in folds for photo in photos.splits["val"]]
+    assert len(validated) == len(set(validated)) < sum(map(len, whole.splits.values()))
+
+
+def test_a_copy_is_named_once_where_all_photos_train_and_validate(copy):
+    (copy / "val" / "ants" / "copy.jpg").write_bytes(some(copy)[0].read_bytes())
+    whole = read_folder(copy)
+    (cluster,) = check.twice(arrange(whole, folds=4), check.examine(whole))
+    assert len(cluster.names) == len(set(cluster.names)) == 2
 
 
 def test_training_stops_skips_and_records(config, copy):

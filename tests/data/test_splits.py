@@ -88,6 +88,7 @@ def test_a_folders_own_test_part_is_kept():
     ("options", "message"),
     [
         ({"folds": 9, "fold": 0}, "data.folds=9: class b has 8 photos .* at most 8"),
+        ({"folds": 9, "fold": 0, "test_fraction": 0.9}, "class a has 1 photo in train and val. Give more photos"),
         ({"test_fraction": 0.01}, "no photo of class a in test"),
         ({"test_fraction": 0.95}, "no photo of class a in train"),
     ],
