@@ -17,22 +17,23 @@ class Choose(Sweeper):
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
-        finished = Path(config.hydra.sweep.dir).glob("*/result.json")  # by an earlier attempt
-        self.launched = sum(1 for _ in finished)
+        self.launched = 0
 
     def sweep(self, arguments: list[str]) -> Any:
         from hymtl.choose import race  # here, as Hydra imports this file at every start
 
+        self.launched = race.finished(self.config)
         race.run(self.config, arguments, self._check, self._launch)
 
-    def _check(self, folder: Path, words: list[str]) -> None:
+    def _check(self, words: list[str], folders: dict[int, Path]) -> None:
         from hymtl import fingerprint
         from hymtl.sweep import job
 
         cfg = self.hydra_context.config_loader.load_sweep_config(self.config, words)
         with open_dict(cfg):
             del cfg["hydra"]
-        job.check_same(folder, fingerprint.settings(cfg))
+        for cfg.data.fold, folder in folders.items():
+            job.check_same(folder, fingerprint.settings(cfg))
 
     def _launch(self, batch: list[list[str]]) -> None:
         self.launched += len(batch)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 PATIENCE = 5.0  # seconds that cleaning up may take; files are whole whatever is cut short
+AGAIN = 0.1  # seconds after which an alarm rings again that came while something was imported
 _HANDLED = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is unknown to Windows
 
 
@@ -54,7 +55,18 @@ def alarm(until: float | None) -> Iterator[None]:
 
 
 def _ring(number: int, frame: FrameType | None) -> None:
-    raise OutOfTime("The time is over that choose.hours leaves it.")
+    if _importing(frame):  # a library that was half imported would fail the next job in this process
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        return
+    raise OutOfTime("Its share of choose.hours is used up.")
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _State:

@@ -91,7 +91,7 @@ def test_errors_of_a_process_are_those_of_the_run(config, pictures, tmp_path):
 
 
 def test_a_process_that_runs_out_of_a_races_time_has_not_failed(config, pictures, tmp_path):
-    cfg = config("experiment=choose", *small(pictures, "trainer.devices=2", "epochs=2000", "data.fold=0"))
+    cfg = config("experiment=choose", *small(pictures, "trainer.devices=2", "epochs=10000000", "data.fold=0"))
     cfg.choose.deadline = time.time() + 3600
     with pytest.raises(OutOfTime, match="It would end"):
         experiment.run(cfg)

@@ -1,10 +1,12 @@
 """A command that is told to stop does so, with what it has, and says how to go on."""
 
 import contextlib
+import importlib
 import json
 import os
 import shlex
 import signal
+import sys
 import threading
 import time
 
@@ -154,3 +156,24 @@ def test_stopping_does_not_wait_for_all_pictures_to_be_checked(pictures, tmp_pat
     finally:
         signal.signal(signal.SIGINT, before)
     assert len(began) < 12
+
+
+def test_an_alarm_comes_once_what_is_being_imported_is_whole(tmp_path, monkeypatch):
+    (tmp_path / "slow_to_import.py").write_text("import time\nfor _ in range(40):\n    time.sleep(0.01)\ndone = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(signals.OutOfTime), signals.alarm(time.time() + 0.1):
+        import_and_wait("slow_to_import")
+    assert sys.modules.pop("slow_to_import").done
+
+
+def import_and_wait(name):
+    importlib.import_module(name)
+    time.sleep(10)
+
+
+def test_an_alarm_that_was_not_needed_does_not_ring_later():
+    with signals.alarm(time.time() + 0.2):
+        pass
+    time.sleep(0.3)
+    with signals.alarm(None):
+        pass

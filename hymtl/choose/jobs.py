@@ -14,7 +14,7 @@ SWEEPER = "hydra_plugins.hymtl_choose.Choose"
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job after another
 ROOT = Path("outputs", "choose")
 WINNER = "winner"
-LONGEST = 60  # letters of a folder's name, of up to four bytes each
+LONGEST = 200  # bytes of a folder's name, of 255 that file systems take
 _OWN = ("strategy", "data.fold", "choose.deadline", "choose.held_out")  # what the race itself sets
 
 
@@ -59,5 +59,6 @@ def sweep_folder(given: Sequence[str]) -> Path:
     kept = sorted(word for word in given if not word.startswith(("choose.", "-", "hydra.", "experiment=")))
     chosen = dict(word.partition("=")[::2] for word in kept)
     name = Path(chosen.get("data.root", "").strip("'\"")).name or chosen.get("data", "auto")
-    name = re.sub(r"[^\w.-]", "_", name)[:LONGEST]  # any folder's may be in it, and Hydra reads it as a word
+    name = re.sub(r"""['"\\${}]""", "_", name)  # which Hydra would read
+    name = name.encode()[:LONGEST].decode(errors="ignore")
     return ROOT / f"{name}-{hashlib.sha256(chr(0).join(kept).encode()).hexdigest()[:8]}"

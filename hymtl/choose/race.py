@@ -12,7 +12,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from hymtl import strategies
+from hymtl import records, strategies
 from hymtl.choose import budget, jobs, timing, winner
 from hymtl.choose.budget import Budget
 from hymtl.compare import choice, grouping, runs
@@ -24,7 +24,7 @@ from hymtl.records import job as job_record
 from hymtl.records.choice import Choice, Limits
 from hymtl.strategy import Strategy
 
-Check = Callable[[Path, list[str]], None]
+Check = Callable[[list[str], dict[int, Path]], None]
 Launch = Callable[[list[list[str]]], None]
 # Folds that compute features for those after them: the first of the photos it trains on, the second of the others.
 PAYING = 2
@@ -72,7 +72,7 @@ class Race:
 def run(config: DictConfig, arguments: list[str], check: Check, launch: Launch) -> None:
     """Run the race that ``config``, composed of ``arguments``, describes.
 
-    ``check`` refuses a folder that holds a job of other settings than words give; ``launch`` runs a batch of jobs.
+    ``check`` refuses folders, by their fold, that hold jobs of other settings than words give; ``launch`` runs a batch.
 
     Raises:
         HymtlError: if nothing can be chosen, or the folder holds a race of other settings or pictures.
@@ -90,15 +90,25 @@ def run(config: DictConfig, arguments: list[str], check: Check, launch: Launch) 
         winner.crown(race, _decided(race))
 
 
+def finished(config: DictConfig) -> int:
+    """How many folds of a race are finished, by its config."""
+    folder, folds = Path(config.hydra.sweep.dir), range(config.data.folds)
+    return sum(
+        (folder / jobs.folder(strategy, fold) / result.FILE).is_file()
+        for strategy in jobs.strategies(config)
+        for fold in folds
+    )
+
+
 def _check_earlier(race: Race, check: Check) -> None:
     """Refuse to go on with folds of other settings or pictures, and to begin with too few pictures."""
     done: list[Path] = []
     for strategy in jobs.strategies(race.cfg):
         done += race.done(strategy)
-        for fold in range(race.folds):
-            where = race.folder / jobs.folder(strategy, fold)
-            if (where / job_record.FILE).is_file():
-                check(where, [*race.arguments, *jobs.words(strategy, fold)])
+        folders = {fold: race.folder / jobs.folder(strategy, fold) for fold in range(race.folds)}
+        begun = {fold: folder for fold, folder in folders.items() if (folder / job_record.FILE).is_file()}
+        if begun:
+            check([*race.arguments, *jobs.words(strategy, 0)], begun)
     crowned = race.folder / jobs.WINNER
     winner.check_photos(race.cfg, [*done, *([crowned] if result.found(crowned) else [])])
 
@@ -158,7 +168,7 @@ def _stopped(race: Race, strategy: str) -> str | None:
 
 def _out_of_hours(race: Race, strategy: str) -> str:
     done = len(race.done(strategy))
-    return f"stopped after {done} of {race.folds} folds, as choose.hours={race.cfg.choose.hours:g} would not do for all"
+    return f"stopped after {done} of {race.folds} folds, as choose.hours={race.cfg.choose.hours:g} is too short for all"
 
 
 def _deadline(race: Race, strategy: str, done: int, together: int) -> float | None:
@@ -199,7 +209,7 @@ def _decided(race: Race) -> Choice:
     whole = [strategy for strategy in jobs.strategies(race.cfg) if race.whole(strategy)]
     if not whole:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in race.reasons.items())
-        remedy = " More choose.hours go on where these ended." if race.cfg.choose.hours else ""
+        remedy = " With more choose.hours the same command goes on from here." if race.cfg.choose.hours else ""
         raise HymtlError(
             f"No strategy was cross-validated in full, so there is nothing to choose from. {reasons}.{remedy}"
         )
@@ -210,7 +220,11 @@ def _decided(race: Race) -> Choice:
 
 
 def _decided_before(race: Race) -> bool:
-    """Whether a choice was made here, of these folds."""
-    made = race.folder / choice_record.FILE
-    folds = [folder / result.FILE for strategy in jobs.strategies(race.cfg) for folder in race.done(strategy)]
-    return made.is_file() and all(file.stat().st_mtime_ns <= made.stat().st_mtime_ns for file in folds)
+    """Whether a choice was made here, of these strategies and folds."""
+    file, tried = race.folder / choice_record.FILE, jobs.strategies(race.cfg)
+    if not file.is_file():
+        return False
+    made = {candidate.strategy for candidate in records.read(Choice, file).candidates}
+    folds = [folder / result.FILE for strategy in tried for folder in race.done(strategy)]
+    older = all(fold.stat().st_mtime_ns <= file.stat().st_mtime_ns for fold in folds)
+    return older and made.issuperset(strategy for strategy in tried if race.whole(strategy))

@@ -62,7 +62,7 @@ def crown(race: "Race", chosen: Choice) -> None:
     if earlier := _earlier(folder, strategy, chosen.epochs):
         raise HymtlError(
             f"{folder} holds {earlier}, which an earlier choice made and scored on the test part. The choice is now "
-            f"{strategy} for {chosen.epochs} epochs, and a test part that was looked at before a choice is none. Give "
+            f"{strategy} for {chosen.epochs} epochs, and a test part that was looked at already cannot judge it. Give "
             "another hydra.sweep.dir and data.split_seed, or move that folder away if you do not mind."
         )
     records.write(chosen, file)

@@ -56,9 +56,9 @@ def _sure(choice: Choice) -> str:
     able = [candidate for candidate in choice.candidates if candidate.obstacle is None]
     percent = f"{choice.confidence:.0%}"
     if len(choice.candidates) == 1:
-        return "It has no rival."
+        return "How others would have done is not known." if choice.absent else "It has no rival."
     if len(able) == 1:
-        return "How the others compare, which cannot be chosen, is said below."
+        return "The others cannot be chosen; how they compare is said below."
     others = "none of the others" + (" that can be chosen" if len(able) < len(choice.candidates) else "")
     if choice.sure and choice.short == 0:
         return f"Sure at {percent}: {others} is better."

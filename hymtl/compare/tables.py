@@ -65,6 +65,8 @@ class Table:
             photos += f", split_seed {split.split_seed}"
         if split.group:
             photos += f", groups {split.group}"
+        if split.leaks:
+            photos += ", copies dropped"
         weights = sorted({_weights(run) for run in self.runs})
         return f"{data.name} ({photos}; sha256 {data.digest[:12]}), {', '.join(weights)}"
 

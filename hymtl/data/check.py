@@ -133,6 +133,8 @@ def without_leaks(photos: PhotoFolder, findings: Findings, leaks: str | None) ->
         "exact_duplicates": sum(cluster.exact for cluster in found),
         "leaks": [list(cluster.names) for cluster in across],
     }
+    if leaks == "drop" and found:  # of which each fold drops others
+        photos = replace(photos, arrangement=(photos.arrangement or {}) | {"leaks": leaks})
     if not across:
         return replace(photos, checked=checked)
     copies = _copies(photos, across)

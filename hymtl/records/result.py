@@ -51,6 +51,7 @@ class Split(Record):
     train_fraction: float = 1.0
     split_seed: int = 0
     group: str | None = None
+    leaks: str | None = None  # drop: where there were copies
 
     @property
     def pooled(self) -> "Split":
@@ -70,6 +71,7 @@ class Split(Record):
         said += [f"{self.test_fraction:.0%} test"] * bool(self.test_fraction)
         said += [f"split_seed {self.split_seed}"] * bool(self.split_seed)
         said += [f"groups {self.group}"] * bool(self.group)
+        said += ["copies dropped"] * bool(self.leaks)
         return ", ".join(said)
 
 

@@ -28,6 +28,9 @@ LEFTOVERS = (
     *("events.out.tfevents.*", "train", "val", "metrics.csv"),  # of loggers
     *("checkpoints", "artifact", "pictures", predictions.FILE),
 )
+SAME_FOLDER = (
+    " Where two jobs of one sweep want the same folder, hydra.sweep.subdir='${hydra.job.num}' gives each its own."
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ def run(cfg: DictConfig) -> Result | None:
 def _result(cfg: DictConfig, folder: Path) -> Result | None:
     settings = fingerprint.settings(cfg)
     last = folder / "checkpoints" / "last.ckpt"
-    if made := check_same(folder, settings):
+    if made := check_same(folder, settings, SAME_FOLDER):
         log.info("%s: finished already, skipped%s", folder.name, _made_by_other_code(made))
         return made
     _claim(folder, settings)
@@ -73,8 +76,8 @@ def _result(cfg: DictConfig, folder: Path) -> Result | None:
         return experiment.run(cfg)
 
 
-def check_same(folder: Path, settings: dict) -> Result | None:
-    """The result in a job's folder, if there is one.
+def check_same(folder: Path, settings: dict, remedy: str = "") -> Result | None:
+    """The result in a job's folder, if there is one; ``remedy`` is what else to try.
 
     Raises:
         HymtlError: if that, or a checkpoint, is of other settings: whoever changed one still has what is saved.
@@ -89,8 +92,7 @@ def check_same(folder: Path, settings: dict) -> Result | None:
     differing = ", ".join(fingerprint.differences(job.settings, settings)) if job else "which, is not on record"
     raise HymtlError(
         f"{folder} holds {'the result' if made else 'a checkpoint'} of other settings: {differing}. It is left as "
-        "it is. Give another hydra.sweep.dir, or move that folder away. Where two jobs of one sweep want the same "
-        "folder, hydra.sweep.subdir='${hydra.job.num}' gives each its own."
+        f"it is. Give another hydra.sweep.dir, or move that folder away.{remedy}"
     )
 
 

@@ -114,7 +114,7 @@ def test_what_is_better_and_cannot_be_chosen_is_not_denied(tmp_path):
     cross_validated(tmp_path, "frozen", photos, some(120, photos, 1))
     cross_validated(tmp_path, "finetune", photos, some(30, photos, 2))
     made = decided(tmp_path, max_mb=20)
-    assert made.sentences[2].startswith("How the others compare, which cannot be chosen, is said below.")
+    assert made.sentences[2].startswith("The others cannot be chosen; how they compare is said below.")
     for fold in range(FOLDS):  # as small as the limit wants
         file = tmp_path / f"frozen-{fold}" / "result.json"
         record = json.loads(file.read_text())

@@ -201,6 +201,7 @@ def test_folds_that_drop_other_copies_are_of_one_dataset(copy):
     found = check.examine(whole)
     folds = [check.without_leaks(arrange(whole, folds=4, fold=fold), found, "drop") for fold in range(4)]
     assert len({photos.digest for photos in folds}) == 1
+    assert all(photos.arrangement["leaks"] == "drop" for photos in folds)  # no table has both
     validated = [photo.name for photos in folds for photo in photos.splits["val"]]
     assert len(validated) == len(set(validated)) < sum(map(len, whole.splits.values()))
 
