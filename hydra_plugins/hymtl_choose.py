@@ -32,7 +32,8 @@ class Choose(Sweeper):
         cfg = self.hydra_context.config_loader.load_sweep_config(self.config, words)
         with open_dict(cfg):
             del cfg["hydra"]
-        for cfg.data.fold, folder in folders.items():
+        for fold, folder in folders.items():
+            cfg.data.fold = fold
             job.check_same(folder, fingerprint.settings(cfg))
 
     def _launch(self, batch: list[list[str]]) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hymtl import records
-from hymtl.errors import HymtlError
 from hymtl.records import job, race, result
 from hymtl.records.race import Race
 
@@ -55,9 +54,8 @@ def living(folder: Path) -> Iterator[None]:
 
 def _earlier(folder: Path) -> float:
     """What earlier attempts took, up to the last sign of life of each."""
-    try:
-        before = records.read(Race, folder / race.FILE)
-    except HymtlError:
+    before = records.found(Race, folder / race.FILE)
+    if before is None:
         return 0.0
     return before.spent + max(0.0, (folder / race.FILE).stat().st_mtime - before.began)
 

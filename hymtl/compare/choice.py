@@ -162,6 +162,7 @@ def _candidate(row: Row, chosen: Row, reason: str | None, level: float) -> Candi
     if row is not chosen and row.photos and chosen.photos and set(row.photos.names) & set(chosen.photos.names):
         pair = difference(row, chosen)
         gap = Gap(difference=pair.difference, low=pair.below(level), high=pair.above(level))
+    costs = cost(row)
     return Candidate(
         label=row.label,
         strategy=strategy(row),
@@ -169,9 +170,9 @@ def _candidate(row: Row, chosen: Row, reason: str | None, level: float) -> Candi
         flattery=row.flattery,
         between=row.between,
         photos=row.photo_count,
-        bytes=row.size,
-        ms=cost(row).time,
-        seconds=cost(row).seconds,
+        bytes=costs.bytes,
+        ms=costs.time,
+        seconds=costs.seconds,
         obstacle=reason,
         gap=gap,
     )

@@ -56,3 +56,11 @@ def read(schema: type[R], file: Path) -> R:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         field = ".".join(map(str, first["loc"])) or "the whole file"
         raise HymtlError(f"{file}: {field}: {first['msg']}. Remove the folder or rerun it.") from error
+
+
+def found(schema: type[R], file: Path) -> R | None:
+    """The record in a file; None where there is none that can be read."""
+    try:
+        return read(schema, file) if file.is_file() else None
+    except HymtlError:
+        return None

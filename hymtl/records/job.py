@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hymtl import records
-from hymtl.errors import HymtlError
 from hymtl.records import Record
 
 FILE = "job.json"
@@ -31,7 +30,5 @@ class Job(Record):
 
 def stopped(folder: Path) -> bool:
     """Whether a race ended the job in ``folder`` before its end."""
-    try:
-        return records.read(Job, folder / FILE).stopped is not None
-    except HymtlError:
-        return False
+    job = records.found(Job, folder / FILE)
+    return job is not None and job.stopped is not None

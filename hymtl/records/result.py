@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from hymtl import records
-from hymtl.errors import HymtlError
 from hymtl.records import Number, Record
 
 FILE = "result.json"
@@ -277,7 +276,4 @@ class Result(Record):
 
 def found(folder: Path) -> Result | None:
     """The record of the run in ``folder``; None where there is none that can be read."""
-    try:
-        return records.read(Result, folder / FILE) if (folder / FILE).is_file() else None
-    except HymtlError:
-        return None
+    return records.found(Result, folder / FILE)

@@ -7,7 +7,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from hymtl import records
-from hymtl.errors import HymtlError
 from hymtl.records import result
 from hymtl.records.result import Result
 
@@ -49,10 +48,8 @@ def _earlier(folder: Path) -> Iterator[Result]:
     """Records of runs beside this sweep, oldest first."""
     files = sorted(_root(folder).rglob(result.FILE), key=lambda file: file.stat().st_mtime)
     for file in files[-200:]:
-        try:
-            yield records.read(Result, file)
-        except HymtlError:
-            continue
+        if made := records.found(Result, file):
+            yield made
 
 
 def _root(folder: Path) -> Path:
