@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, cast
 
 import PIL
@@ -17,12 +18,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from hymtl.data.batches import PictureBatches
 from hymtl.data.dataset import EpochSampler, Key
+from hymtl.features.folding import folded
 from hymtl.features.store import FeatureStore
 from hymtl.identity import identity
 from hymtl.network import Activations
 
 BATCH = 32  # pictures that go through the backbone at a time
-FORMAT = 3  # of the facts that make a key, and of what is kept under it
+FORMAT = 4  # of the facts that make a key, and of what is kept under it
 
 
 class FeatureBatches:
@@ -135,7 +137,12 @@ class FeatureBatches:
         """What the backbone gives for a batch filled up to BATCH with its first picture."""
         filling = batch[:1].expand(BATCH - len(batch), *batch.shape[1:])
         filled = torch.cat([batch, filling]).contiguous(memory_format=torch.channels_last)
-        return self.backbone(filled.to(self.device))
+        return self._quick(filled.to(self.device))
+
+    @cached_property
+    def _quick(self) -> nn.Module:
+        """The backbone as it computes; made when it must, as where all features are found it need not."""
+        return self.backbone if _runs_in_int8(self.backbone) else folded(self.backbone)
 
     def _facts(self, split: str, view: int) -> dict:
         """All that the features of a view depend on, but the pictures: each one's are kept under its digest."""
