@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hymtl import signals
 from hymtl.errors import HymtlError
-from hymtl.runtime import ends_quickly
+from hymtl.runtime import ends_quickly, not_collecting
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -32,7 +32,8 @@ def train(words: list[str], conf: Path) -> None:
     from hymtl.sweep import end, plugins, preflight
 
     end.typed[:] = words
-    sys.argv[1:] = preflight.refuse_or_announce(resuming.prepared_or_exit(words, conf), conf)
+    with not_collecting():  # of a second of configs composed and copied
+        sys.argv[1:] = preflight.refuse_or_announce(resuming.prepared_or_exit(words, conf), conf)
     try:
         with plugins.in_words():
             hydra.main(version_base="1.3", config_path=str(conf.absolute()), config_name="config")(experiment)()

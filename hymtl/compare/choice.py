@@ -10,6 +10,7 @@ What cheap means, :mod:`hymtl.compare.cost` says.
 
 import math
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from hymtl.compare import bounds
@@ -57,6 +58,7 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
         sure=short <= limits.margin,
         short=max(0.0, short),
         needed=_needed(others, limits.margin, level) if short > limits.margin else None,
+        commonest=_commonest(chosen),
         absent={name: reason for name, reason in obstacles.items() if name not in map(strategy, table.rows)},
         folds=folds,
         epochs=chosen.agreed_epoch + 1 if folds else None,
@@ -191,6 +193,13 @@ def _needed(others: Sequence[Paired], margin: float, level: float) -> int | None
         middle = math.sqrt(low * high)
         low, high = (low, middle) if tells(middle) else (middle, high)
     return math.ceil(high * max(pair.photos for pair in others))
+
+
+def _commonest(row: Row) -> tuple[str, float]:
+    """The class that most photos of a row show, and their share."""
+    assert row.photos
+    (name, count), *_ = Counter(row.photos.labels).most_common(1)
+    return name, count / len(row.photos.labels)
 
 
 def _nobody(table: Table, reasons: Mapping[str, str | None]) -> str:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 
 from hymtl.compare.cost import Cost, cheaper, comparable
+from hymtl.compare.statistics import wilson
 from hymtl.records.benchmark import Time
 from hymtl.records.choice import Candidate, Choice, Gap, Limits
 
@@ -15,7 +16,7 @@ def sentences(choice: Choice) -> list[str]:
     """All of them, the decision first."""
     chosen = choice.of(choice.chosen)
     said = [f"Ship {chosen.label}: {_scored(chosen, choice)}, {_cost(chosen)}.", _why(choice), _sure(choice)]
-    said += [*_unsteady(chosen), *_may_be_late(chosen, choice.limits)]
+    said += [*_no_more_than_guessed(choice, chosen), *_unsteady(chosen), *_may_be_late(chosen, choice.limits)]
     said += [_runner_up(candidate, chosen) for candidate in choice.candidates if _competes(candidate, chosen)]
     said += [_left_out(candidate) for candidate in choice.candidates if candidate.obstacle]
     said += [f"{name} has no result: {reason}." for name, reason in choice.absent.items()]
@@ -72,6 +73,19 @@ def _sure(choice: Choice) -> str:
         f"Cannot tell: {photos} photos do not show that {others} is better by more than the margin. At "
         f"{percent}, one of them may be better by up to {_points(choice.short)}.{more}"
     )
+
+
+def _no_more_than_guessed(choice: Choice, chosen: Candidate) -> Iterator[str]:
+    """Where the interval of the accuracy holds that of a network which says the same of every photo."""
+    if choice.commonest is None:
+        return
+    name, share = choice.commonest
+    if wilson(chosen.accuracy, chosen.photos)[0] <= share:
+        yield (
+            f'Whoever always says "{name}" is right on {share:.4f} of these photos, which do not show that it has '
+            "learned more than that. See its balanced accuracy; loss.class_weights=auto and data.balance=true help "
+            "with rare classes, more epochs and another optim.lr where nothing was learned."
+        )
 
 
 def _unsteady(chosen: Candidate) -> Iterator[str]:

@@ -68,7 +68,9 @@ class Part(Record):
 class Choice(Record):
     """``candidates`` come with the best first. ``sure``: with ``confidence`` none that can be chosen is better than the
     chosen one by more than the margin; ``short`` is by how much one may be better, ``needed`` about how many photos
-    would tell (None where that cannot be said, or need not). ``absent`` are strategies without any result, and why.
+    would tell (None where that cannot be said, or need not). ``commonest`` is the class that most of the photos show,
+    and their share: what the accuracy of whoever always says so is. ``absent`` are strategies without any result, and
+    why.
     ``data`` says what it was decided on; ``sentences`` say all of this in words.
     """
 
@@ -82,6 +84,7 @@ class Choice(Record):
     sure: bool
     short: float
     needed: int | None = None
+    commonest: tuple[str, float] | None = None  # unknown to those that were written first
     absent: dict[str, str] = {}
     folds: int | None = None
     epochs: int | None = None

@@ -102,7 +102,7 @@ class Overrides:
         Raises:
             HymtlError: for a name that nobody reads, a choice that there is not, or a value that cannot be right.
         """
-        cfg = self.compose(words)
+        cfg = self._unswept.get(tuple(words)) or self.compose(words)
         plain = cfg.copy()
         with open_dict(plain):
             del plain["hydra"]

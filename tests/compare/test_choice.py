@@ -18,11 +18,11 @@ from tests.compare import runs as made_up
 FOLDS = 5
 
 
-def cross_validated(sweep, strategy, photos, wrong, *, curve=None, ms=None, fit=30.0):
+def cross_validated(sweep, strategy, photos, wrong, *, curve=None, ms=None, fit=30.0, names=None):
     """A row of five folds that together have the photos numbered ``wrong`` wrong; ``curve`` is each fold's accuracy by
     epoch, of which the third is the best.
     """
-    names = made_up.names(photos)
+    names = names or made_up.names(photos)
     for fold in range(FOLDS):
         held = [number for number in range(photos) if number // 2 % FOLDS == fold]
         missed = {place for place, number in enumerate(held) if number in wrong}
@@ -321,6 +321,18 @@ def test_a_strategy_whose_folds_fall_apart_is_said_to_be_unsteady(tmp_path):
     spread = math.sqrt(made.candidates[0].between)
     assert spread == pytest.approx(np.std([0.25, 0.25, 1, 1, 1], ddof=1), abs=0.01)
     assert any(f"photos explain (standard deviation {spread * 100:.1f} points)" in one for one in made.sentences)
+
+
+def test_what_is_no_better_than_always_naming_the_commonest_class_is_said_to_be_so(tmp_path):
+    missed = some(20, 200)
+    cross_validated(tmp_path / "half", "frozen", 200, missed)
+    assert not any("Whoever always says" in one for one in decided(tmp_path / "half").sentences)
+    nine_in_ten = [(f"val/{label}/{i}.jpg", label) for i in range(200) for label in ["ants" if i % 10 else "bees"]]
+    cross_validated(tmp_path / "rare", "frozen", 200, missed, names=nine_in_ten)
+    (said,) = [one for one in decided(tmp_path / "rare").sentences if "Whoever always says" in one]
+    assert said.startswith('Whoever always says "ants" is right on 0.9000 of these photos')
+    cross_validated(tmp_path / "learned", "frozen", 200, some(2, 200), names=nine_in_ten)
+    assert not any("Whoever always says" in one for one in decided(tmp_path / "learned").sentences)
 
 
 def test_compare_choose_says_the_decision_first_in_the_terminal_and_on_the_page(tmp_path, capsys):
