@@ -28,9 +28,9 @@ class ThreadedLoader(DataLoader):
         return self._ahead() if self.dataset.decodes and not self.num_workers else super().__iter__()
 
     def _ahead(self) -> Iterator[Any]:
-        """Its threads have no team of threads in torch, and end before the last batch is given away, as Lightning does
-        not ask again after it. With more threads in teams than cores, OpenMP has those that wait sleep at once, and to
-        wake them at each layer costs the network a third of its step."""
+        """Each thread has one thread of torch, and all end before the last batch is given away, as Lightning asks for
+        none after it. Where teams of OpenMP have more threads than there are cores, those that wait go to sleep at
+        once (libgomp's GOMP_SPINCOUNT), and waking the network's at each layer takes a third of a training step."""
         cores, threads = available_cores(), torch.get_num_threads()
         pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
         try:
