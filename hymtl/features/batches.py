@@ -128,16 +128,16 @@ class FeatureBatches:
         return self._run(batch for batch, _ in pictures)
 
     def _run(self, batches: Iterable[Tensor]) -> Tensor:
+        network = self._quick  # before the first batch: while torch.fx traces, no other thread may call a module
         # Validation asks in inference mode, whose tensors could never be trained on.
         rounding = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
         with torch.inference_mode(False), torch.no_grad(), rounding:
-            return torch.cat([self._whole(batch)[: len(batch)].float().cpu() for batch in batches])
+            return torch.cat([network(self._whole(batch))[: len(batch)].float().cpu() for batch in batches])
 
     def _whole(self, batch: Tensor) -> Tensor:
-        """What the backbone gives for a batch filled up to BATCH with its first picture."""
+        """A batch filled up to BATCH with its first picture."""
         filling = batch[:1].expand(BATCH - len(batch), *batch.shape[1:])
-        filled = torch.cat([batch, filling]).contiguous(memory_format=torch.channels_last)
-        return self._quick(filled.to(self.device))
+        return torch.cat([batch, filling]).contiguous(memory_format=torch.channels_last).to(self.device)
 
     @cached_property
     def _quick(self) -> nn.Module:

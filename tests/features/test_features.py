@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -277,6 +278,16 @@ def test_the_engine_that_int8_runs_on_is_no_business_of_float_features(pictures,
         keys[engine] = [features(body, data(pictures), store)._facts("val", 0) for body in (Backbone(), int8)]
     (float_key, int8_key), (same, another) = keys.values()
     assert float_key == same and int8_key != another
+
+
+def test_no_thread_decodes_while_the_backbone_is_folded(pictures, store, monkeypatch):
+    """A tracer changes how all modules are called, those too that prepare pictures: they would fail."""
+    threads = []
+    monkeypatch.setattr(batches, "folded", lambda network: threads.extend(map(str, threading.enumerate())) or network)
+    module = data(pictures)
+    assert module.dataset("train").decodes
+    features(Backbone(), module, store).view("train", 0)
+    assert threads and not any("ThreadPoolExecutor" in thread for thread in threads)
 
 
 def test_folds_and_a_growing_folder_share_what_pictures_gave(pictures, store, tmp_path):
