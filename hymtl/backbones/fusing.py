@@ -5,7 +5,7 @@ This file is used by networks, and those in float too: fused, they do the same i
 """
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.ao import quantization as ao
 from torch.ao.nn import intrinsic
 from torch.ao.nn.quantized import FloatFunctional
@@ -38,7 +38,6 @@ def _fuse_conv_bn_relu6(is_qat: bool, conv: nn.Conv2d, bn: nn.BatchNorm2d, relu6
     return fused
 
 
-@fx.wrap  # a tracer takes it as it is, whatever kind of tensor it will get
 def at_most_six(x: Tensor) -> Tensor:
     """The output of a convolution that was fused with ReLU6, once it is quint8.
 

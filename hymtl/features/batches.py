@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Any, cast
 
 import PIL
@@ -18,13 +17,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from hymtl.data.batches import PictureBatches
 from hymtl.data.dataset import EpochSampler, Key
-from hymtl.features.folding import folded
 from hymtl.features.store import FeatureStore
 from hymtl.identity import identity
 from hymtl.network import Activations
 
 BATCH = 32  # pictures that go through the backbone at a time
-FORMAT = 4  # of the facts that make a key, and of what is kept under it
+FORMAT = 3  # of the facts that make a key, and of what is kept under it
 
 
 class FeatureBatches:
@@ -128,21 +126,16 @@ class FeatureBatches:
         return self._run(batch for batch, _ in pictures)
 
     def _run(self, batches: Iterable[Tensor]) -> Tensor:
-        network = self._quick  # before the first batch: while torch.fx traces, no other thread may call a module
         # Validation asks in inference mode, whose tensors could never be trained on.
         rounding = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
         with torch.inference_mode(False), torch.no_grad(), rounding:
-            return torch.cat([network(self._whole(batch))[: len(batch)].float().cpu() for batch in batches])
+            return torch.cat([self._whole(batch)[: len(batch)].float().cpu() for batch in batches])
 
     def _whole(self, batch: Tensor) -> Tensor:
-        """A batch filled up to BATCH with its first picture."""
+        """What the backbone gives for a batch filled up to BATCH with its first picture."""
         filling = batch[:1].expand(BATCH - len(batch), *batch.shape[1:])
-        return torch.cat([batch, filling]).contiguous(memory_format=torch.channels_last).to(self.device)
-
-    @cached_property
-    def _quick(self) -> nn.Module:
-        """The backbone as it computes; made when it must, as where all features are found it need not."""
-        return self.backbone if _runs_in_int8(self.backbone) else folded(self.backbone)
+        filled = torch.cat([batch, filling]).contiguous(memory_format=torch.channels_last)
+        return self.backbone(filled.to(self.device))
 
     def _facts(self, split: str, view: int) -> dict:
         """All that the features of a view depend on, but the pictures: each one's are kept under its digest."""
