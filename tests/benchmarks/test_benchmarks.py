@@ -96,12 +96,12 @@ def test_accuracy_trains_in_both_commits_and_leaves_no_checkout_behind(pictures,
     given = ["--photos", str(pictures), "--weights", str(weights), "--strategies", "frozen", "--seeds", "2"]
     before_it = checkouts()
     ((name, before, after, difference, each),) = rows(command("benchmarks/accuracy.py", "--before", "HEAD", *given))[2:]
-    assert (name, before, difference) == ("frozen (5)", after, "+0.0000")
+    assert (name, before, difference) == ("frozen (5)", after, "+0.0000, +0.0000 to +0.0000")
     assert len(each.split("; ")[1].split()) == 2
     assert checkouts() == before_it
 
 
-def test_accuracy_prints_means_over_seeds_and_int8_in_brackets(monkeypatch):
+def test_accuracy_prints_means_over_seeds_with_an_interval_paired_by_seed_and_int8_in_brackets(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     accuracy = importlib.import_module("benchmarks.accuracy")
     printed = accuracy.row("qat (2)", [(0.90, 0.80), (0.94, 0.84)], [(0.95, 0.9), (0.97, 0.9)])
@@ -109,7 +109,7 @@ def test_accuracy_prints_means_over_seeds_and_int8_in_brackets(monkeypatch):
         "qat (2)",
         "0.9200 ± 0.0283 (0.8200 ± 0.0283)",
         "0.9600 ± 0.0141 (0.9000 ± 0.0000)",
-        "+0.0400 (+0.0800)",
+        "+0.0400, -0.0871 to +0.1671 (+0.0800, -0.1741 to +0.3341)",  # 12.706 standard errors, of 0.01 and of 0.02
         "0.900 0.940; 0.950 0.970",
     ]
     assert accuracy.row("frozen (5)", [(0.9, None)], [(0.9, None)])[1:4] == ["0.9000", "0.9000", "+0.0000"]
