@@ -85,7 +85,7 @@ def main() -> None:
         rows += asked(name, common, answers, options)
     for photos in options.photos:
         print(*(f"- {name}: {value}" for name, value in facts(photos, "resnet18", options.weights).items()), sep="\n")
-    print(f"- {options.folds} folds\n")
+    print(f"- {options.folds} folds, {options.precision}\n")
     print(tables.table(HEAD, rows))
 
 
@@ -97,6 +97,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weights", help="a float state dict of resnet18; else torchvision's")
     parser.add_argument("--runs", type=Path, required=True, help="where finished runs are kept")
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--precision", default="32-true", help="of all trainings, such as bf16-mixed")
     parser.add_argument("--rungs", type=int, default=len(RUNGS), help="only the first ones, for a shorter look")
     parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
     options = parser.parse_args()
@@ -134,7 +135,7 @@ def of_sets(words: str, epochs: int, seeds: tuple[int, ...], options: argparse.N
     if options.weights and "backbone=resnet18" in words:
         words += f" backbone.weights={quoted(Path(options.weights).resolve())}"
     strategy = words.partition("strategy=")[2].split()[0]
-    words = f"{words} {reference.shortened(strategy, epochs)}"
+    words = f"{words} {reference.shortened(strategy, epochs)} trainer.precision={options.precision}"
     return [[last(words, epochs, seed, photos, options) for seed in seeds] for photos in options.photos]
 
 

@@ -18,8 +18,7 @@ class ThreadedLoader(DataLoader):
 
     Decoding lets go of Python's lock, and threads, unlike processes, share the pictures in memory. The
     dataset must allow several threads at a time. Batches come in the sampler's order. With worker processes, or where
-    all is decoded already, it is a DataLoader: augmenting then takes a hundredth of a step, and threads would take
-    a fifth of one, by keeping the network's own threads waiting for each other.
+    all is decoded already, it is a DataLoader: augmenting then takes a hundredth of a step.
     """
 
     dataset: PhotoDataset
