@@ -146,8 +146,13 @@ def limits_of_words(words: list[str]) -> Limits:
     for word in words:
         name, _, value = word.partition("=")
         check_choice("--choose", name, Limits.model_fields)
+        if name in given:
+            raise HymtlError(f"--choose {word}: {name} is given twice. Give it once.")
+        expected, holds = RULES[name]
         try:
             given[name] = None if value == "null" else float(value)
         except ValueError as error:
-            raise HymtlError(f"--choose {word}: expected {name}=NUMBER.") from error
+            raise HymtlError(f"--choose {word}: expected {expected}.") from error
+        if not holds(given[name]):
+            raise HymtlError(f"--choose {word}: expected {expected}.")
     return limits(given)
