@@ -64,7 +64,7 @@ QUESTIONS = {
         ["optim.lr=1e-4", "optim.lr=1e-5", "optim.lr=1e-3"],
     ),
     "gradual's rate for the backbone, ResNet-18": (
-        "strategy=gradual backbone=resnet18",
+        "strategy=gradual backbone=resnet18 strategy.head_epochs=1",  # of 3 in 25, or the first rung tells nothing
         ["strategy.backbone_lr=1e-4", "strategy.backbone_lr=1e-5", "strategy.backbone_lr=1e-3"],
     ),
 }
