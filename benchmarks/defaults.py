@@ -29,11 +29,11 @@ from benchmarks.recipes import quoted  # noqa: E402
 QUESTIONS = {
     "clipping, ResNet-18": (
         "strategy=finetune backbone=resnet18 strategy.batch_norm=train",
-        ["trainer.gradient_clip_val=5.0", "trainer.gradient_clip_val=null", "trainer.gradient_clip_val=1.0"],
+        [f"trainer.gradient_clip_val={limit}" for limit in (5.0, 20.0, "null", 1.0)],
     ),
     "clipping, EfficientNet-Lite0": (
         "strategy=finetune backbone=efficientnet_lite0 strategy.batch_norm=eval",
-        ["trainer.gradient_clip_val=5.0", "trainer.gradient_clip_val=null", "trainer.gradient_clip_val=1.0"],
+        [f"trainer.gradient_clip_val={limit}" for limit in (5.0, 20.0, "null", 1.0)],
     ),
     "batch norm, ResNet-18": (
         "strategy=finetune backbone=resnet18 trainer.gradient_clip_val=5.0",
