@@ -101,6 +101,14 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _as_number(word: str) -> float:
+    """NaN, which no rule allows, where it is none."""
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
+
+
 def _limit(value: Any) -> bool:
     return value is None or (_number(value) and value > 0)
 
@@ -149,10 +157,7 @@ def limits_of_words(words: list[str]) -> Limits:
         if name in given:
             raise HymtlError(f"--choose {word}: {name} is given twice. Give it once.")
         expected, holds = RULES[name]
-        try:
-            given[name] = None if value == "null" else float(value)
-        except ValueError as error:
-            raise HymtlError(f"--choose {word}: expected {expected}.") from error
+        given[name] = None if value == "null" else _as_number(value)
         if not holds(given[name]):
             raise HymtlError(f"--choose {word}: expected {expected}.")
     return limits(given)
