@@ -15,11 +15,14 @@ PAGES = [ROOT / "README.md", ROOT / "README.ko.md", *sorted((ROOT / "docs").glob
 
 
 def commands(program):
-    """Each line of a block that begins with the program, without its comment, and the page that it is on."""
+    """Each line of a block that begins with the program, without its comment, and the first page that it is on."""
+    seen = set()
     for page in PAGES:
         for block in re.findall(r"^```\n(.*?)^```", page.read_text(), re.M | re.S):
             for line in re.sub(r"\\\n\s*", "", block).splitlines():
-                if line.startswith(program):
+                shown, _, _ = line.partition(" #")
+                if line.startswith(program) and shown.rstrip() not in seen:
+                    seen.add(shown.rstrip())
                     yield pytest.param(
                         shlex.split(line.removeprefix(program), comments=True), id=f"{page.name}: {line}"
                     )

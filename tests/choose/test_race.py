@@ -235,9 +235,9 @@ def test_computing_features_is_stopped_in_time_too(pictures, monkeypatch, tmp_pa
 def test_solving_a_head_says_nothing_of_the_epochs_that_follow(pictures, monkeypatch, tmp_path):
     solve = probe.solve_head
     monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(probe, "solve_head", lambda *words: time.sleep(3) or solve(*words))
+    monkeypatch.setattr(probe, "solve_head", lambda *words: time.sleep(1) or solve(*words))
     monkeypatch.setattr(race_of_strategies, "_deadline", lambda *_: time.time() + 60)
-    words = ["choose.hours=1", "choose.strategies=probe", "epochs=50"]
+    words = ["choose.hours=1", "choose.strategies=probe", "epochs=100"]
     assert raced(pictures, tmp_path / "sweep", *words) == 0
 
 

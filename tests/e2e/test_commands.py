@@ -37,16 +37,12 @@ def train(shell, folder, *overrides):
     return shell("train.py", f"hydra.run.dir={folder}", "trainer.enable_progress_bar=false", *overrides)
 
 
+# One of each kind: what else is refused, and how, is asked in one process by the tests of the settings.
 BAD_INPUT = [
     (["data=hymenoptera"], ["hymenoptera photos could not be found", "data.root=", "data=drawn"]),
     (["data=hymenoptera", "data.root=/nowhere"], ["/nowhere does not hold the hymenoptera photos"]),
-    (["data=folder", "data.root=/nowhere"], ["data.root=/nowhere: there is no such folder", "CLASS/"]),
     (["data=folder"], ["data.root"]),
     (["strategy=qta"], ["strategy=qta is unknown", "qat", "finetune"]),
-    (["optim.lrr=1"], ["optim.lrr", "Did you mean optim.lr?"]),
-    (["optim.lr=-1"], ["optim.lr=-1: expected a number of at least 0"]),
-    (["epochs=abc"], ["epochs=abc: expected a whole number"]),
-    (["data=folder", "data.root={pictures}", "backbone.weights=missing.pth"], ["missing.pth: there is no such file"]),
     (["data=folder", "data.root={pictures}", "backbone=resnet18"], ["resnet18", "backbone=efficientnet_lite0"]),
     (
         ["data=folder", "data.root={pictures}", "backbone=efficientnet_lite0", "ckpt_path=missing.ckpt"],
