@@ -36,7 +36,7 @@ def test_on_drawn_pictures(config, many_pictures, strategy):
 
 def test_quantized_on_the_photos(config, photos, resnet18_weights):
     result = run(
-        config, "strategy=quantized", "epochs=1", "data=hymenoptera", f"data.root={photos}", "backbone=resnet18",
+        config, "strategy=quantized", "epochs=2", "data=hymenoptera", f"data.root={photos}", "backbone=resnet18",
         f"backbone.weights={resnet18_weights}",
     )  # fmt: skip
     assert result.int8.val_acc >= 0.90
