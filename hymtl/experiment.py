@@ -176,7 +176,7 @@ def build(
         pretrained=weights,
     )
     history = History()
-    return Experiment(module, PhotoDataModule(pictures), _trainer(cfg, strategy, history, folds), history, folds)
+    return Experiment(module, PhotoDataModule(pictures), _trainer(cfg, module, history, folds), history, folds)
 
 
 def fit(built: Experiment, ckpt_path: str | None = None) -> None:
@@ -235,10 +235,11 @@ def _announce(photos: PhotoFolder, weights: Pretrained) -> None:
     log.info("backbone  %s, weights %s%s", weights.backbone.name, weights.weights, digest)
 
 
-def _trainer(cfg: DictConfig, strategy: Strategy, history: History, folds: HeldOut | None) -> pl.Trainer:
+def _trainer(cfg: DictConfig, module: TransferModule, history: History, folds: HeldOut | None) -> pl.Trainer:
+    strategy = module.strategy
     accelerator = "cpu" if strategy.cpu_only else cfg.trainer.get("accelerator", "auto")
     asked = cfg.trainer.get("precision", precision.FULL)
-    rounding = precision.chosen(asked, accelerator, cpu_only=strategy.cpu_only)
+    rounding = precision.chosen(asked, accelerator, module.network, cpu_only=strategy.cpu_only)
     if rounding != asked:
         log.info("precision %s, by trainer.precision=auto", rounding)
     # Without these there is no result, so no override takes them out. BestCheckpoint comes first of all checkpoints,

@@ -11,12 +11,19 @@ from hymtl.errors import HymtlError
 HARDWARE = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-@pytest.mark.parametrize(("strategy", "taken"), [("scratch", "bf16-mixed"), ("quantized", "32-true")])
-def test_auto_takes_bfloat16_where_the_cpu_has_it_and_a_backbone_trains(config, pictures, caplog, strategy, taken):
+@pytest.mark.parametrize(
+    ("strategy", "backbone", "taken"),
+    [
+        ("scratch", "resnet18", "bf16-mixed"),
+        ("frozen", "efficientnet_lite0", "bf16-mixed"),
+        ("finetune", "efficientnet_lite0", "32-true"),  # its depthwise convolutions of 5 x 5 train quicker so
+        ("quantized", "efficientnet_lite0", "32-true"),
+    ],
+)
+def test_auto_takes_bfloat16_where_the_cpu_has_it_and_it_pays(config, pictures, caplog, strategy, backbone, taken):
     cfg = config(
         f"strategy={strategy}", "epochs=1", "data=folder", f"data.root={pictures}", "trainer.precision=auto",
-        "backbone=efficientnet_lite0", "trainer.accelerator=cpu", "trainer.limit_train_batches=1",
-        "~callbacks.pictures",
+        f"backbone={backbone}", "trainer.accelerator=cpu", "trainer.limit_train_batches=1", "~callbacks.pictures",
     )  # fmt: skip
     with caplog.at_level(logging.INFO):
         made = experiment.run(cfg)
@@ -42,5 +49,16 @@ def test_lightnings_short_names_are_known_too(config, asked):
 
 
 def test_what_was_asked_for_is_taken():
-    assert precision.chosen("16-mixed", "gpu", cpu_only=False) == "16-mixed"
-    assert precision.chosen(32, "cpu", cpu_only=True) == 32
+    network = torch.nn.Conv2d(3, 3, 3, groups=3)
+    assert precision.chosen("16-mixed", "gpu", network, cpu_only=False) == "16-mixed"
+    assert precision.chosen(32, "cpu", network, cpu_only=True) == 32
+
+
+@pytest.mark.parametrize(
+    ("groups", "kernel", "trains", "taken"),
+    [(3, 5, True, "32-true"), (3, 5, False, "bf16-mixed"), (3, 3, True, "bf16-mixed"), (1, 5, True, "bf16-mixed")],
+)
+def test_large_depthwise_convolutions_that_train_on_a_cpu_do_so_in_float32(monkeypatch, groups, kernel, trains, taken):
+    monkeypatch.setattr(precision, "_cpu", lambda: True)
+    network = torch.nn.Conv2d(3, 6, kernel, groups=groups).requires_grad_(trains)
+    assert precision.chosen("auto", "cpu", network, cpu_only=False) == taken
