@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 
-from hymtl import records, strategies
+from hymtl import backbones, records, strategies
 from hymtl.choose import budget, jobs, timing, winner
 from hymtl.choose.budget import Budget
 from hymtl.compare import choice, grouping, runs
@@ -114,7 +115,9 @@ def _check_earlier(race: Race, check: Check) -> None:
 
 
 def _tried(race: Race, strategy: str) -> str | None:
-    """Cross-validate a strategy; why it was stopped, if it was."""
+    """Cross-validate a strategy; why it was stopped or left out, if it was."""
+    if not race.done(strategy) and (reason := _beyond_as_another(race, strategy)):
+        return reason
     for batch in _batches(race):
         done = race.done(strategy)
         waiting = [fold for fold in batch if race.folder / jobs.folder(strategy, fold) not in done]
@@ -134,6 +137,26 @@ def _tried(race: Race, strategy: str) -> str | None:
             if not result.found(where):
                 return _out_of_hours(race, strategy) if job_record.stopped(where) else f"fold {fold} left no result"
     return None
+
+
+def _beyond_as_another(race: Race, strategy: str) -> str | None:
+    """Why a strategy is left out before its first fold: what it deploys is a network that is beyond a limit already."""
+    table = race.table()
+    for row in table.rows if table else []:
+        other, backbone = choice.strategy(row), row.runs[0].result.backbone.name
+        reason = choice.far_beyond(row, race.limits)
+        if reason and (network := _deployed(other, backbone)) and network == _deployed(strategy, backbone):
+            return f"its network is that of {other}: {reason}"
+    return None
+
+
+def _deployed(strategy: str, backbone: str) -> str | None:
+    """The layers of what a strategy deploys as it was built; None where it becomes another network."""
+    kind = strategies.kind(strategy)
+    if kind.quantizes or kind.finish is not Strategy.finish:
+        return None
+    with torch.device("meta"):
+        return str(strategies.create(strategy).build(backbones.get(backbone), 2))
 
 
 def _batches(race: Race) -> Iterator[list[int]]:

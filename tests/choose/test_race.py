@@ -196,6 +196,14 @@ def test_a_choice_after_the_test_part_was_looked_at_is_refused(race, pictures, m
     assert "a test part that was looked at already cannot judge it" in "".join(capfd.readouterr())
 
 
+def test_nothing_is_trained_to_deploy_a_network_that_is_known_to_be_too_large(pictures, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    assert raced(pictures, tmp_path / "sweep", "choose.max_mb=0.01") == 1
+    said = "".join(capfd.readouterr())
+    assert "scratch: its network is that of probe: it weighs" in said
+    assert [folder.name for folder in (tmp_path / "sweep").glob("*-fold*")] == ["probe-fold0"]
+
+
 def test_hours_that_do_for_nothing_are_said_to(pictures, monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
     assert raced(pictures, tmp_path / "sweep", "choose.hours=0.00001") == 1
