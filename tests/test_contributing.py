@@ -37,7 +37,7 @@ def followed(tmp_path_factory):
 
 
 def run(copy, *words, home):
-    environment = os.environ | {"HYMTL_HOME": str(home), "PYTHONPATH": str(copy)}
+    environment = os.environ | {"HYMTL_HOME": str(home), "PYTHONPATH": str(copy), "PYTEST_ADDOPTS": ""}
     done = subprocess.run([sys.executable, *words], cwd=copy, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -122,7 +122,7 @@ def test_a_process_that_is_killed_is_named_and_the_others_end(config, pictures, 
     ],
 )
 def test_a_stopped_run_leaves_no_process_behind_and_the_printed_command_completes_it(send, number, pictures, tmp_path):
-    words = [*small(pictures, "trainer.devices=2", "data.workers=1", "epochs=5"), f"hydra.run.dir={tmp_path}/run"]
+    words = [*small(pictures, "trainer.devices=2", "data.workers=1", "epochs=3"), f"hydra.run.dir={tmp_path}/run"]
     environment = os.environ | {"HYMTL_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
     options = {"cwd": ROOT, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
