@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 
 from hymtl import backbones, records, strategies
@@ -155,8 +154,7 @@ def _deployed(strategy: str, backbone: str) -> str | None:
     kind = strategies.kind(strategy)
     if kind.quantizes or kind.finish is not Strategy.finish:
         return None
-    with torch.device("meta"):
-        return str(strategies.create(strategy).build(backbones.get(backbone), 2))
+    return str(strategies.create(strategy).build(backbones.get(backbone), 2))
 
 
 def _batches(race: Race) -> Iterator[list[int]]:
