@@ -16,6 +16,7 @@ from statistics import quantiles
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import grad_norm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -41,8 +42,7 @@ class Norms(pl.Callback):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        each = [value.grad.float().norm() for value in pl_module.parameters() if value.grad is not None]
-        self.norms[-1].append(torch.stack(each).norm().item())
+        self.norms[-1].append(float(grad_norm(pl_module, 2)["grad_2.0_norm_total"]))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         limit = trainer.gradient_clip_val

@@ -20,6 +20,7 @@ WRONG = {
     "+lr=0.1": ["nobody reads", "Did you mean optim.lr?"],
     "++lr=0.1": ["nobody reads", "Did you mean optim.lr?"],
     "optim.learning_rate=1": ["Did you mean optim.lr?"],
+    "optim.lrr=1": ["optim.lrr", "Did you mean optim.lr?"],
     "+optim.learning_rate=1": ["torch.optim.SGD takes no learning_rate", "Did you mean optim.lr?"],
     "model=resnet18": ["Did you mean backbone=resnet18?"],
     "+model=resnet18": ["Did you mean backbone=resnet18?"],

@@ -15,6 +15,7 @@ HARDWARE = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_suppo
     ("strategy", "taken"),
     [
         ("frozen", "bf16-mixed"),
+        ("quantized", "32-true"),
         ("finetune", "32-true"),  # depthwise convolutions of 5 x 5 train quicker so
     ],
 )

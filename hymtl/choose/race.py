@@ -140,11 +140,12 @@ def _tried(race: Race, strategy: str) -> str | None:
 
 def _beyond_as_another(race: Race, strategy: str) -> str | None:
     """Why a strategy is left out before its first fold: what it deploys is a network that is beyond a limit already."""
-    table = race.table()
+    limited = race.limits.max_ms is not None or race.limits.max_mb is not None
+    table = race.table() if limited else None
     for row in table.rows if table else []:
         other, backbone = choice.strategy(row), row.runs[0].result.backbone.name
         reason = choice.far_beyond(row, race.limits)
-        if reason and (network := _deployed(other, backbone)) and network == _deployed(strategy, backbone):
+        if reason and (network := _deployed(strategy, backbone)) and network == _deployed(other, backbone):
             return f"its network is that of {other}: {reason}"
     return None
 

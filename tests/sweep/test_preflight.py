@@ -56,7 +56,7 @@ def test_files_that_are_missing_or_wrong(refused, pictures, tmp_path):
     (tmp_path / "table.csv").write_text("path,label\nlost.jpg,ants\nlost.jpg,bees\n")
     words = ",".join(map(str, [*roots, tmp_path / "lost", tmp_path / "empty", tmp_path / "table.csv"]))
     said = refused("data=folder", f"data.root={words}")
-    assert f"data.root={tmp_path}/lost: there is no such folder" in said
+    assert f"data.root={tmp_path}/lost: there is no such folder. Give one that holds CLASS/" in said
     assert f"{tmp_path}/empty has 0 class folders" in said and f"{tmp_path}/table.csv" in said
 
 
