@@ -111,7 +111,8 @@ class Overrides:
         declared = self._base(cfg)
         refuse_unread(found, declared, words, self._groups())
         refuse_missing(found, declared, words)
-        of_hydra.refuse_unread(cfg, self._chosen(words), words)
+        if any(word.startswith(("+hydra.", "++hydra.")) for word in words):
+            of_hydra.refuse_unread(cfg, self._chosen(words), words)
         self._refuse_other_names(plain, declared)
         for word in words:  # what refers to them would be named first
             resolved(plain, word.lstrip("+~").partition("=")[0])
@@ -169,10 +170,10 @@ class Overrides:
         return sorted({*self._options(group), *([meant.NULL] if group in DISPENSABLE else [])})
 
     def _options(self, group: str) -> list[str]:
-        """What may be chosen of a group, in its folders too. Asked once: Hydra looks through all of conf/ each time."""
+        """What may be chosen of a group, in its folders too."""
         if group not in self._known:
-            inside = self._loader.get_group_options(group, results_filter=ObjectType.GROUP)
-            options = [o for o in self._loader.get_group_options(group) if not o.startswith("_")]
+            inside = self._files(group, ObjectType.GROUP)
+            options = [o for o in self._files(group, ObjectType.CONFIG) if not o.startswith("_")]
             options += [f"{folder}/{option}" for folder in inside for option in self._options(f"{group}/{folder}")]
             self._known[group] = options
         return self._known[group]
@@ -236,8 +237,12 @@ class Overrides:
 
     def _groups(self) -> dict[str, list[str]]:
         """The options of each group of conf/."""
-        groups = [g for g in self._loader.get_group_options("", results_filter=ObjectType.GROUP) if g != "hydra"]
-        return {group: self._options(group) for group in groups}
+        return {group: self._options(group) for group in self._files("", ObjectType.GROUP) if group != "hydra"}
+
+    def _files(self, group: str, kind: ObjectType) -> list[str]:
+        """The files, or folders, of a group; get_group_options of the loader copies Hydra's whole config each time."""
+        sources = [source for source in self._loader.get_sources() if source.is_group(group)]
+        return sorted({name for source in sources for name in source.list(group, kind)})
 
     def _base(self, cfg: DictConfig | None) -> DictConfig:
         """What conf/ declares under the choices that ``cfg`` was composed of; an experiment declares nothing."""
