@@ -36,6 +36,7 @@ QUESTIONS = {
         "strategy=finetune backbone=efficientnet_lite0 strategy.batch_norm=eval",
         CLIPPING,
     ),
+    "clipping under qat, ResNet-18": ("strategy=qat backbone=resnet18", CLIPPING),
     "batch norm, ResNet-18": (
         "strategy=finetune backbone=resnet18 trainer.gradient_clip_val=5.0",
         ["strategy.batch_norm=train", "strategy.batch_norm=eval"],
@@ -66,7 +67,7 @@ QUESTIONS = {
     ),
     "gradual's rate for the backbone, ResNet-18": (
         "strategy=gradual backbone=resnet18 strategy.head_epochs=1",  # of 3 in 25, or the first rung tells nothing
-        ["strategy.backbone_lr=1e-4", "strategy.backbone_lr=1e-5", "strategy.backbone_lr=1e-3"],
+        [f"strategy.backbone_lr={rate}" for rate in ("1e-4", "1e-5", "3e-4", "1e-3")],
     ),
 }
 RUNGS = ((3, (0,)), (8, (0, 1, 2)))  # epochs, and seeds

@@ -13,7 +13,7 @@ from absl import logging as absl_logging
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
-from hymtl import backbones, experiment, quiet
+from hymtl import backbones, experiment, quiet, runtime
 from hymtl.data import drawn
 from tests.small import SMALL
 
@@ -73,6 +73,11 @@ def pytest_configure(config):
     """pytest starts from its own list of warnings; these are those that hymtl filters for a user."""
     for message in quiet.FILTERS:
         config.addinivalue_line("filterwarnings", f"ignore:{message}")
+
+
+def pytest_collection_finish():
+    """Garbage is not looked for in what was imported, as in a run."""
+    runtime.pass_over()
 
 
 def settings(strategy, pictures, *more):

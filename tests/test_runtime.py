@@ -54,3 +54,10 @@ print(frozen > 0, gc.get_freeze_count() == frozen, gc.collect() > 0)
 def test_garbage_is_not_looked_for_in_what_was_imported_but_in_all_that_came_later():
     done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, timeout=60)
     assert done.stdout == "True True True\n", done.stderr
+
+
+def test_what_was_imported_is_taken_apart_as_a_process_ends_that_failed():
+    # What asks first comes last.
+    left = "import gc, atexit; atexit.register(lambda: print(gc.get_freeze_count()))\n"
+    done = subprocess.run([sys.executable, "-c", left + IMPORTS], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "0", done.stderr

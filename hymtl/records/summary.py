@@ -8,6 +8,7 @@ from hymtl.errors import printable
 from hymtl.records.result import FILE, Backbone, Dataset, Result, Scores
 
 GENTLE = ("lp_ft", "gradual")  # strategies that train a pretrained backbone gently
+HARDLY = 0.1  # this far below a probe's validation accuracy, training photos, augmented as they are, are hardly learned
 
 
 def text(result: Result, run_dir: str) -> str:
@@ -65,7 +66,19 @@ def _lost(result: Result) -> str:
     return (
         f"Training the backbone {won}: {result.accuracy:.4f} is {less} of {photos} photos below the {start:.4f} of "
         f"logistic regression on the features that it began with{chance}. Try strategy=probe or frozen, which keep "
-        f"them, {gentle} to change them gently, or a smaller optim.lr."
+        f"them, {gentle} to change them gently, or {_other_rate(result, start)}"
+    )
+
+
+def _other_rate(result: Result, start: float) -> str:
+    """Smaller, but where training photos are hardly learned, whose reason the scores alone do not tell."""
+    rate = "strategy.backbone_lr" if "backbone_lr" in result.options else "optim.lr"
+    _, learned = result.curves.get("train/acc", ([], []))
+    if not learned or learned[-1] > start - HARDLY:
+        return f"a smaller {rate}."
+    return (
+        f"another {rate}: with {learned[-1]:.4f} of the training photos right in its last epoch it has not learned "
+        "these either. Smaller where the training loss jumps; larger, or more epochs, where it falls slowly."
     )
 
 

@@ -192,6 +192,15 @@ def test_a_run_that_ends_below_a_probe_on_its_start_says_so(config, ten_classes,
     itself = summary.text(ended.model_copy(update={"strategy": "lp_ft"}), cfg.run_dir)
     assert "keep them, gradual to change them gently" in itself
 
+    def learned(value, **options):
+        changed = {"options": ended.options | options, "history": ended.history | {"train/acc": [value]}}
+        return summary.text(ended.model_copy(update=changed), cfg.run_dir)
+
+    assert "or a smaller optim.lr." in learned(start)
+    hardly = learned(start - 0.2, backbone_lr=1e-4)
+    assert f"another strategy.backbone_lr: with {start - 0.2:.4f} of the training photos right" in hardly
+    assert "Smaller where the training loss jumps; larger, or more epochs, where it falls slowly." in hardly
+
     above = ended.model_copy(update={"best": ended.best.model_copy(update={"val_acc": 1.0}), "val": None})
     assert not above.below_probe and "Try strategy=probe" not in summary.text(above, cfg.run_dir)
 
