@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -16,8 +16,10 @@ COUNTS = ("n_jobs", "n_trials", "max_batch_size")  # n_jobs may be -1: as many a
 FREE = ("hydra.runtime.", "hydra.overrides.", *(f"hydra.{section}." for section in LOGGING))
 
 
-def refuse_unread(cfg: DictConfig, declared: DictConfig, words: Sequence[str]) -> None:
+def refuse_unread(cfg: DictConfig, compose: Callable[[], DictConfig], words: Sequence[str]) -> None:
     """Refuse what ``words`` add to ``hydra`` where neither Hydra's schema nor a ``_target_`` has a place for it.
+
+    ``compose`` gives what conf/ declares without them.
 
     Raises:
         HymtlError: naming the word, and what was meant.
@@ -25,6 +27,7 @@ def refuse_unread(cfg: DictConfig, declared: DictConfig, words: Sequence[str]) -
     added = {word.lstrip("+").partition("=")[0]: word for word in words if word.startswith(("+hydra.", "++hydra."))}
     if not added:
         return
+    declared = compose()
     known = dict(leaves(declared.hydra, "hydra.", with_sections=True))
     found = dict(leaves(cfg.hydra, "hydra.", with_sections=True))
     for name, value in found.items():

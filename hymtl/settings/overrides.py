@@ -6,6 +6,7 @@ torch.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -111,8 +112,7 @@ class Overrides:
         declared = self._base(cfg)
         refuse_unread(found, declared, words, self._groups())
         refuse_missing(found, declared, words)
-        if any(word.startswith(("+hydra.", "++hydra.")) for word in words):
-            of_hydra.refuse_unread(cfg, self._chosen(words), words)
+        of_hydra.refuse_unread(cfg, partial(self._chosen, words), words)
         self._refuse_other_names(plain, declared)
         for word in words:  # what refers to them would be named first
             resolved(plain, word.lstrip("+~").partition("=")[0])
