@@ -49,6 +49,10 @@ QUESTIONS = {
         "strategy=qat backbone=efficientnet_lite0",
         ["strategy.batch_norm=eval", "strategy.batch_norm=train"],
     ),
+    "batch norm under lp_ft, ResNet-18": (
+        "strategy=lp_ft backbone=resnet18",
+        ["strategy.batch_norm=eval", "strategy.batch_norm=train"],
+    ),
     "rate of partial, EfficientNet-Lite0": (
         "strategy=partial backbone=efficientnet_lite0",
         ["optim.lr=1e-3", "optim.lr=3e-4", "optim.lr=3e-3"],

@@ -6,7 +6,7 @@ from torch import nn
 
 from hymtl.backbones.backbone import Backbone
 from hymtl.network import Classifier
-from hymtl.strategy import Strategy
+from hymtl.strategy import Strategy, batch_norms
 
 
 @dataclass
@@ -32,7 +32,8 @@ class Gradual(Strategy):
         frozen = epoch < self.head_epochs
         for parameter in network.backbone.parameters():
             parameter.requires_grad_(not frozen)
-        network.hold_in_eval(["backbone"] if frozen else [])
+        # Both phases: a head that was trained on features of pretraining's statistics does not fit those of others.
+        network.hold_in_eval(["backbone"] if frozen else batch_norms(network.backbone))
 
     def share(self, network: Classifier) -> None:
         # DDP keeps alike what requires gradients when it begins: else each process would train a backbone of its own.
@@ -42,5 +43,11 @@ class Gradual(Strategy):
     def parameter_groups(self, network: Classifier) -> list[dict]:
         return [
             {"name": "head", "params": list(network.head.parameters())},
-            {"name": "backbone", "params": list(network.backbone.parameters()), "lr": self.backbone_lr},
+            # Without decay, as its batch norms are held: docs/int8.md.
+            {
+                "name": "backbone",
+                "params": list(network.backbone.parameters()),
+                "lr": self.backbone_lr,
+                "weight_decay": 0.0,
+            },
         ]

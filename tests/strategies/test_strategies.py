@@ -253,10 +253,19 @@ def test_gradual_trains_the_head_then_everything():
         assert not any(module.training for module in network.backbone.modules())
     chosen.start_epoch(network, 2)
     assert trainable(network) == {name for name, _ in network.named_parameters()}
-    assert all(module.training for module in network.backbone.modules())
+    assert network.backbone.training
     head, body = chosen.parameter_groups(network)
     assert len(head["params"]) == 2 and len(body["params"]) == len(list(network.backbone.parameters()))
     assert body["lr"] == 1e-4 and "lr" not in head
+    assert body["weight_decay"] == 0.0 and "weight_decay" not in head  # as its batch norms are held
+
+
+@pytest.mark.parametrize("strategy", ["gradual", "lp_ft"])
+def test_a_head_that_came_first_sees_the_same_features_once_the_backbone_trains(strategy):
+    chosen, network = transferred(strategy, "resnet18")
+    chosen.start_epoch(network, 3)
+    batch = torch.rand(4, 3, 64, 64)
+    torch.testing.assert_close(network.train().features(batch), network.eval().features(batch))
 
 
 @pytest.mark.parametrize(
