@@ -52,6 +52,7 @@ def test_each_guide_is_a_file_and_a_yaml(followed):
     ]  # fmt: skip
 
 
+@pytest.mark.second
 def test_what_the_guides_add_trains_and_predicts(followed, pictures, tmp_path):
     copy, _ = followed
     with (tmp_path / "table.csv").open("w", newline="") as file:
@@ -71,6 +72,7 @@ def test_what_the_guides_add_trains_and_predicts(followed, pictures, tmp_path):
     assert str(photo) in run(copy, "-m", "hymtl", "predict", f"{tmp_path}/run", str(photo), home=tmp_path)
 
 
+@pytest.mark.second
 def test_no_test_has_to_change_for_them(followed, tmp_path):
     """Those that go through all strategies, backbones, sources and configs."""
     copy, _ = followed

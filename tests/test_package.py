@@ -47,6 +47,7 @@ def test_the_sdist_has_all_that_a_checkout_has(built):
     assert not any(name.startswith("outputs/") and name != "outputs/.gitkeep" for name in names)
 
 
+@pytest.mark.second
 def test_a_project_of_the_wheels_own_trains_by_its_own_configs(installed, tmp_path):
     code, said = installed("init", "mine")
     assert code == 0 and "hymtl train --help" in said

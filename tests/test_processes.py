@@ -116,7 +116,7 @@ def test_a_process_that_is_killed_is_named_and_the_others_end(config, pictures, 
 @pytest.mark.parametrize(
     ("send", "number"),
     [
-        (os.killpg, signal.SIGINT),  # as a terminal does
+        pytest.param(os.killpg, signal.SIGINT, marks=pytest.mark.second),  # as a terminal does
         pytest.param(os.kill, signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param(os.kill, signal.SIGHUP, marks=pytest.mark.slow),
     ],
