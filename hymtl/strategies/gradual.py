@@ -13,6 +13,8 @@ from hymtl.strategy import Strategy, batch_norms
 class Gradual(Strategy):
     """The head alone for ``head_epochs`` epochs, on a frozen backbone; then all of it, the backbone at ``backbone_lr``.
 
+    The backbone's batch norms keep the statistics of pretraining throughout.
+
     A new head sends large, random gradients into the backbone; trained first, it does not (Howard and
     Ruder, ULMFiT, ACL 2018). Which phase it is follows from the epoch alone, so resuming needs no memory
     of it. The optimizer knows both groups from the start and passes over what has no gradient.
