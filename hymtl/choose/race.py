@@ -183,8 +183,8 @@ def _stopped(race: Race, strategy: str) -> str | None:
     if reason := choice.far_beyond(row, race.limits):
         return reason
     rival = max(whole, key=choice.corrected, default=None)
-    if rival and choice.hopeless(row, rival, race.limits, race.folds - 1):
-        return f"stopped after {len(done)} of {race.folds} folds, as it could not win any more against {rival.label}"
+    if rival and (reason := choice.hopeless(row, rival, race.limits, race.folds - 1)):
+        return f"stopped after {len(done)} of {race.folds} folds, as {reason}"
     return None
 
 

@@ -127,8 +127,8 @@ def cost(row: Row) -> Cost:
     return Cost(_time(row), row.size, row.fit_seconds.mean if row.fit_seconds else None)
 
 
-def hopeless(row: Row, rival: Row, limits: Limits, looks: int) -> bool:
-    """Whether a row with folds to come cannot win any more against a ``rival`` that has all of its folds.
+def hopeless(row: Row, rival: Row, limits: Limits, looks: int) -> str | None:
+    """Why a row with folds to come cannot win any more against a ``rival`` with all of its folds; None where it can.
 
     By a bound on the difference that all photos will show: wrong, over all ``looks``, in one race of twenty at most in
     which the row would have won. What may still prove to be the cheaper must fall behind, what cannot must get ahead.
@@ -136,7 +136,12 @@ def hopeless(row: Row, rival: Row, limits: Limits, looks: int) -> bool:
     seen = difference(row, rival)
     reach = seen.after(rival.photo_count, ERROR / looks)
     needed = limits.margin + seen.error * math.sqrt(seen.photos / rival.photo_count)
-    return reach <= (-needed if _may_be_cheaper(row, rival) else needed)
+    least = -needed if _may_be_cheaper(row, rival) else needed
+    if reach > least:
+        return None
+    if least < 0:
+        return f"it can hardly end less than {100 * needed:.1f} points behind {rival.label}"
+    return f"it can hardly end {100 * needed:.1f} points ahead of {rival.label}, which costs less"
 
 
 def _may_be_cheaper(row: Row, rival: Row) -> bool:
