@@ -59,7 +59,7 @@ def main() -> None:
         train(plan, options)
     for name, value in facts(options.photos, "resnet18", str(options.weights), SOURCE).items():
         print(f"- {name}: {value}")
-    for backbone in BACKBONES:
+    for backbone in options.backbones.split(","):
         for table in grouping.tables(runs.find([options.runs / backbone]).runs):
             print(f"\n{backbone}: {table.title}\n")
             print(tables.table(HEAD, (cells(row, table) for row in table.rows)))

@@ -11,6 +11,7 @@ import torch
 from torchvision.models import resnet18
 
 from benchmarks import process
+from tests.compare import runs as made_up
 from tests.deploy.artifacts import made
 
 ROOT = Path(__file__).parents[2]
@@ -171,3 +172,16 @@ def test_folds_prints_a_row_for_each_strategy(pictures, weights):
     printed = rows(command("benchmarks/folds.py", *words, "--folds", "2", "--epochs", "1"))
     assert [row[0] for row in printed[2:]] == ["frozen", "quantized"]
     assert all(len(row[4].split(",")) == 2 and float(row[3]) > 1 for row in printed[2:])
+
+
+def test_the_reference_table_is_of_the_backbones_that_were_asked_for(monkeypatch, capsys, tmp_path):
+    reference = importlib.import_module("benchmarks.reference")
+    monkeypatch.setattr(reference, "facts", lambda *_: {"CPU": "any"})
+    monkeypatch.setattr(sys, "argv", [
+        "reference.py", "--photos", str(tmp_path), "--weights", "w.pth", "--runs", str(tmp_path), "--table",
+        "--backbones", "resnet18",
+    ])  # fmt: skip
+    for strategy in ("frozen", "quantized"):
+        made_up.write(tmp_path / "resnet18" / strategy, strategy)
+    reference.main()
+    assert [row[0] for row in rows(capsys.readouterr().out)[2:]] == ["`frozen`", "`quantized`"]
