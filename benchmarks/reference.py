@@ -59,7 +59,7 @@ def main() -> None:
         train(plan, options)
     for name, value in facts(options.photos, "resnet18", str(options.weights), SOURCE).items():
         print(f"- {name}: {value}")
-    for backbone in options.backbones.split(","):
+    for backbone in options.backbones:
         for table in grouping.tables(runs.find([options.runs / backbone]).runs):
             print(f"\n{backbone}: {table.title}\n")
             print(tables.table(HEAD, (cells(row, table) for row in table.rows)))
@@ -75,7 +75,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--backbones", default=",".join(BACKBONES))
     parser.add_argument("--strategies", default=",".join((*WHOLE, *SHORT)))
     parser.add_argument("--table", action="store_true", help="train nothing, print what there is")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.backbones = options.backbones.split(",")
+    return options
 
 
 def plans(options: argparse.Namespace) -> list[Plan]:
@@ -86,7 +88,7 @@ def plans(options: argparse.Namespace) -> list[Plan]:
         if strategy in SHORT:
             words = [f"epochs={options.epochs}", shortened(strategy, options.epochs)]
             words.append(f"trainer.precision={options.precision}")
-        made += [Plan(backbone, strategy, tuple(words)) for backbone in options.backbones.split(",")]
+        made += [Plan(backbone, strategy, tuple(words)) for backbone in options.backbones]
     return made
 
 
