@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import distributed
 
 from hymtl.errors import HymtlError
 from hymtl.files import WriteError, tensors
@@ -73,7 +74,7 @@ def explained(ckpt_path: str | None) -> Iterator[None]:
     except (HymtlError, OSError):
         raise
     except Exception as error:
-        if ckpt_path is None:
+        if ckpt_path is None or _of_another_process(error):
             raise
         reason = next(iter(str(error).strip().splitlines()), "")
         raise HymtlError(
@@ -81,3 +82,11 @@ def explained(ckpt_path: str | None) -> Iterator[None]:
             "number of classes or optimizer, or was made by hand: give the last.ckpt of a run with the same settings. "
             "If it is that, HYDRA_FULL_ERROR=1 shows what failed."
         ) from error
+
+
+def _of_another_process(error: Exception) -> bool:
+    """Whether this process waited in vain for another, which failed, was ended or hangs: no checkpoint is to blame.
+
+    Of torch's two libraries for it gloo has no error of its own; its messages name its source files.
+    """
+    return isinstance(error, distributed.DistError) or "/gloo/" in str(error)

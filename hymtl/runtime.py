@@ -104,6 +104,14 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def number_of_workers(asked: int | str) -> int:
+    """Processes that prepare a run's pictures, ``data.workers``. ``"auto"`` takes none below four cores: with pictures
+    decoded once, they would only take cores from the network."""
+    cores = available_cores()
+    automatic = 0 if cores < 4 else min(8, cores // 2)
+    return automatic if asked == "auto" else int(asked)
+
+
 def of_workers() -> BaseContext:
     """How worker processes begin in this one: as Python has it, also where joblib put its own way, which torch's
     loaders cannot use, in place of that."""

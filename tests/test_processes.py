@@ -6,11 +6,14 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import torch
+from torch import distributed
 
-from hymtl import experiment, processes
+from hymtl import checkpoints, experiment, processes
 from hymtl.backbones import get
 from hymtl.data import drawn
 from hymtl.data.dataset import EpochSampler, Part
@@ -130,7 +133,7 @@ def test_a_stopped_run_leaves_no_process_behind_and_the_printed_command_complete
     signal.signal(signal.SIGINT, before)
     patience = time.monotonic() + 120
     while not (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file() and running.poll() is None:
-        if time.monotonic() > patience:  # Python 3.11 may hang where it forks just as a thread of torch's ends
+        if time.monotonic() > patience:
             os.killpg(running.pid, signal.SIGKILL)
             pytest.fail("it hung before the end of its first epoch")
         time.sleep(0.02)
@@ -140,8 +143,30 @@ def test_a_stopped_run_leaves_no_process_behind_and_the_printed_command_complete
     assert "Traceback" not in said
     go_on = said.strip().splitlines()[-1].partition(". To go on: python ")[2]
     assert go_on == f"train.py resume={tmp_path}/run", said
-    done = subprocess.run([sys.executable, *go_on.split()], **options)
+    done = subprocess.run([sys.executable, *go_on.split()], timeout=120, **options)
     assert done.returncode == 0 and (tmp_path / "run" / "result.json").is_file(), done.stdout
+
+
+def test_workers_of_loaders_are_not_forked_beside_the_threads_that_connect_processes():
+    asks = "from hymtl import runtime, worker; worker.serve_loaders(1); print(runtime.of_workers().get_start_method())"
+    said = subprocess.run([sys.executable, "-c", asks], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said.strip() in ("forkserver", "spawn")
+
+
+def test_waiting_in_vain_for_another_process_is_not_said_of_the_checkpoint():
+    store, groups = distributed.HashStore(), {}
+
+    def join(rank):
+        groups[rank] = distributed.ProcessGroupGloo(store, rank, 2, timedelta(seconds=0.5))
+
+    threads = [threading.Thread(target=join, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with pytest.raises(RuntimeError, match="Timed out") as raised, checkpoints.explained("last.ckpt"):
+        groups[0].allreduce([torch.ones(1)]).wait()
+    assert not isinstance(raised.value, HymtlError)
 
 
 def test_more_processes_than_photos_are_refused(config, tmp_path):

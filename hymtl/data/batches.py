@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from hymtl.data.room import room
 from hymtl.data.transforms import Augmentation
 from hymtl.errors import HymtlError
 from hymtl.preprocessing import Preprocessing
-from hymtl.runtime import available_cores, of_workers
+from hymtl.runtime import number_of_workers, of_workers
 
 EVALUATION_BATCH = 16  # on a CPU more is no faster, and takes memory that training has no use for
 
@@ -73,7 +74,8 @@ class PictureBatches:
         training = transforms.training(preprocessing, augmentation, resize, distortion)
         self.overfit = False  # the same batches, in the same order, each epoch
         self._transforms = {"train": training, "val": evaluation, "test": evaluation}
-        self.workers = _auto_workers() if workers == "auto" else int(workers)
+        self._collate = partial(_collate, preprocessing=preprocessing)  # a worker gets it, and nothing of these batches
+        self.workers = number_of_workers(workers)
         self._room = room(cache_gb * 1e9)
         self._datasets: dict[str, PhotoDataset] = {}
 
@@ -154,12 +156,7 @@ class PictureBatches:
         kind = SameEpochSampler if self.overfit else EpochSampler
         return kind(len(photos), self.seed, shuffle=shuffle, views=views, shares=drawn)
 
-    def _collate(self, items: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
-        pictures, labels = zip(*items, strict=True)
-        return transforms.normalize(torch.stack(pictures), self.preprocessing), torch.tensor(labels)
 
-
-def _auto_workers() -> int:
-    """None below four cores: with pictures decoded once, workers would only take cores from the network."""
-    cores = available_cores()
-    return 0 if cores < 4 else min(8, cores // 2)
+def _collate(items: list[tuple[Tensor, int]], preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
+    pictures, labels = zip(*items, strict=True)
+    return transforms.normalize(torch.stack(pictures), preprocessing), torch.tensor(labels)

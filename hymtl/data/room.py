@@ -1,7 +1,6 @@
 """Memory for pictures that are decoded once: kept as they first come, shared with worker processes and by runs."""
 
 import math
-import mmap
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -10,20 +9,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hymtl.data.shared import Shared, can_be_sent
 from hymtl.runtime import of_workers
+
+WORD = 8  # bytes of an int64
 
 
 class Room:
     """``size`` bytes for the pictures of all splits, of which none is taken before it is used.
 
-    Worker processes that are forked from this one find and keep pictures in the same memory.
+    Worker processes find and keep pictures in the same memory, where :class:`Shared` can be theirs.
     """
 
     def __init__(self, size: float) -> None:
         self.size = self.possible(size)
         self.lock = of_workers().Lock()
-        self._pictures, self._taken = _shared(self.size, np.uint8), _shared(1, np.int64)
+        self._memory = Shared(WORD + self.size if self.size else 0)  # which begins with how many bytes are taken
         self._shelves: list[tuple[str, Sequence[str | None], Shelf]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_shelves": []}  # a worker makes no shelf
 
     @staticmethod
     def possible(size: float) -> int:
@@ -33,7 +38,7 @@ class Room:
     @property
     def filled(self) -> float:
         """The share of it that is taken."""
-        return int(self._taken[0]) / max(1, self.size)
+        return int(self.words(0, 1)[0]) / self.size if self.size else 0.0
 
     def shelf(self, digests: Sequence[str | None], prepared: str) -> "Shelf":
         """A shelf for pictures of these sha256, ``prepared`` as that says in words.
@@ -49,7 +54,10 @@ class Room:
                     others[number]: shelf.places[number] for number in np.flatnonzero(shelf.places[:, 0]).tolist()
                 }
         known.pop(None, None)
-        made = Shelf(self, len(digests))
+        with self.lock:
+            made = Shelf(self, len(digests), self._take(len(digests) * Shelf.WORDS * WORD))
+        if made.room is None:
+            return made
         for number, digest in enumerate(digests if known else ()):
             if digest in known:
                 made.places[number] = known[digest]
@@ -58,16 +66,27 @@ class Room:
 
     def take(self, picture: Tensor) -> int | None:
         """Where a uint8 picture lies from now on; None where there is no room for it. The caller holds the lock."""
-        place, size = int(self._taken[0]), picture.numel()
-        if place + size > self.size:
-            return None
-        self._pictures[place : place + size] = picture.reshape(-1).numpy()
-        self._taken[0] += size
+        place = self._take(picture.numel())
+        if place is not None:
+            self._memory.array[place : place + picture.numel()] = picture.reshape(-1).numpy()
         return place
 
     def at(self, place: int, shape: tuple[int, ...]) -> Tensor:
         """The picture of that shape that lies there, not to be written to."""
-        return torch.from_numpy(self._pictures[place : place + math.prod(shape)].reshape(shape))
+        return torch.from_numpy(self._memory.array[place : place + math.prod(shape)].reshape(shape))
+
+    def words(self, place: int, count: int) -> np.ndarray:
+        """The int64 that lie there."""
+        return self._memory.array[place : place + count * WORD].view(np.int64)
+
+    def _take(self, size: int) -> int | None:
+        if not self.size:
+            return None
+        taken, whole = self.words(0, 1), -(-size // WORD) * WORD  # as numbers lie at whole words
+        if taken[0] + whole > self.size:
+            return None
+        taken += whole
+        return WORD + int(taken[0]) - whole
 
 
 class _Last:
@@ -89,15 +108,21 @@ def room(size: float) -> Room:
 
 
 class Shelf:
-    """Pictures of one split, by their number, as far as they find room; without a room, none."""
+    """Pictures of one split, by their number, as far as they find room; without a room, or a ``place`` in it, none."""
 
-    def __init__(self, room: Room | None, count: int) -> None:
-        self.room, self.count = room, count
-        # Where each picture lies, from 1, and its three sides.
-        self.places = _shared(4 * count if room else 0, np.int64).reshape(-1, 4)
+    WORDS = 4  # of each picture: where it lies, and its three sides; zeros before it does
+
+    def __init__(self, room: Room | None, count: int, place: int | None = None) -> None:
+        self.room, self.count, self.place = room if place is not None else None, count, place
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Shelf, (None, self.count)  # for a process that is not forked
+        return Shelf, (self.room, self.count, self.place) if can_be_sent() else (None, self.count)
+
+    @property
+    def places(self) -> np.ndarray:
+        """Where each picture lies, and its sides: int64 (count, WORDS)."""
+        assert self.room is not None and self.place is not None
+        return self.room.words(self.place, self.count * self.WORDS).reshape(self.count, self.WORDS)
 
     @property
     def whole(self) -> bool:
@@ -110,7 +135,7 @@ class Shelf:
             return None
         with self.room.lock:  # who reads the place must find the picture there
             place, *shape = self.places[number].tolist()
-        return self.room.at(place - 1, tuple(shape)) if place else None
+        return self.room.at(place, tuple(shape)) if place else None
 
     def put(self, number: int, picture: Tensor) -> None:
         """Keep a picture, uint8 (C, H, W), if it is not here yet and there is room for it."""
@@ -119,7 +144,7 @@ class Shelf:
         with self.room.lock:
             place = None if self.places[number, 0] else self.room.take(picture)
             if place is not None:
-                self.places[number] = (place + 1, *picture.shape)
+                self.places[number] = (place, *picture.shape)
 
 
 def _memory() -> int:
@@ -128,10 +153,3 @@ def _memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows
         return 2**62
-
-
-def _shared(count: int, kind: type) -> np.ndarray:
-    """Zeros that forked processes share."""
-    if not count:
-        return np.empty(0, kind)
-    return np.frombuffer(mmap.mmap(-1, count * np.dtype(kind).itemsize), kind)

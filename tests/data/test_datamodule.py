@@ -1,6 +1,8 @@
 """Batches, and the folders they come from."""
 
 import copy
+import multiprocessing
+import os
 import pickle
 import shutil
 import threading
@@ -13,6 +15,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from hymtl.backbones import get
+from hymtl.data import batches, room
 from hymtl.data import transforms as T
 from hymtl.data.batches import PictureBatches
 from hymtl.data.dataset import EpochSampler
@@ -168,14 +171,25 @@ def test_training_begins_before_all_pictures_are_decoded(pictures):
     assert decoded["train"] > 0
 
 
-def test_worker_processes_share_what_they_decoded(pictures):
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(method, marks=() if method == "fork" else pytest.mark.second)  # they import torch first
+        for method in multiprocessing.get_all_start_methods()
+    ],
+)
+def test_worker_processes_share_what_they_decoded(begun, pictures, monkeypatch):
+    """Also those that are not forked, where the system has memory that can be sent."""
+    for part in (batches, room):
+        monkeypatch.setattr(part, "of_workers", lambda: multiprocessing.get_context(begun))
     module = datamodule(pictures, workers=2)
     reference = epoch(datamodule(pictures, cache_gb=0).loader("train", shuffle=True), 1)[0]
     loader = module.loader("train", shuffle=True)
     epoch(loader, 0)
-    assert not module.dataset("train").decodes  # here, where nothing was decoded
+    if begun == "fork" or hasattr(os, "memfd_create"):
+        assert not module.dataset("train").decodes  # here, where nothing was decoded
     assert torch.equal(epoch(loader, 1)[0], reference)
-    sent = pickle.loads(pickle.dumps(module.dataset("train")))  # as for a worker that is not forked
+    sent = pickle.loads(pickle.dumps(module.dataset("train")))  # as by who starts no process
     assert sent.decodes and torch.equal(sent[0, 3][0], module.dataset("train")[0, 3][0])
 
 
