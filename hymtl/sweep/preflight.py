@@ -163,6 +163,8 @@ def _all_checked(overrides: Overrides, jobs: Sequence[list[str]]) -> list[DictCo
     if len(jobs) == 1:
         raise HymtlError(next(iter(wrong)))
     bad = sum(map(len, wrong.values()))
+    if len(wrong) == 1 and bad == len(jobs):
+        raise HymtlError(f"None of the {len(jobs)} jobs can run. {next(iter(wrong))}")
     lines = [f"{bad} of {len(jobs)} jobs cannot run, so none was started:"]
     for reason, where in wrong.items():
         lines += [*(f"  {job}" for job in where), f"      {reason}"]

@@ -39,6 +39,13 @@ def test_names_and_values_that_are_wrong(refused):
         assert f"  strategy=frozen seed={seed}\n" in said and f"seed={seed}: expected a whole number" in said
 
 
+def test_what_is_wrong_in_all_jobs_is_said_once(capsys):
+    with pytest.raises(SystemExit):
+        preflight.refuse_or_announce(["-m", "strategy=frozen,probe", "seed=0,1,2", "data.folds=1"], CONF)
+    said = capsys.readouterr().err
+    assert said == "None of the 6 jobs can run. data.folds=1: expected null or a whole number of at least 2.\n"
+
+
 def test_what_does_not_go_together(refused):
     said = refused(
         "strategy=finetune,frozen,quantized,qat,ptq", "backbone=garment_cnn,efficientnet_lite0,resnet18,mobilenet_v2"
