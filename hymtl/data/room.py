@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hymtl.data.shared import Shared, can_be_sent
+from hymtl.data.shared import Shared
 from hymtl.runtime import of_workers
 
 WORD = 8  # bytes of an int64
@@ -24,7 +24,7 @@ class Room:
     def __init__(self, size: float) -> None:
         self.size = self.possible(size)
         self.lock = of_workers().Lock()
-        self._memory = Shared(WORD + self.size if self.size else 0)  # which begins with how many bytes are taken
+        self.memory = Shared(WORD + self.size if self.size else 0)  # which begins with how many bytes are taken
         self._shelves: list[tuple[str, Sequence[str | None], Shelf]] = []
 
     def __getstate__(self) -> dict[str, Any]:
@@ -68,16 +68,16 @@ class Room:
         """Where a uint8 picture lies from now on; None where there is no room for it. The caller holds the lock."""
         place = self._take(picture.numel())
         if place is not None:
-            self._memory.array[place : place + picture.numel()] = picture.reshape(-1).numpy()
+            self.memory.array[place : place + picture.numel()] = picture.reshape(-1).numpy()
         return place
 
     def at(self, place: int, shape: tuple[int, ...]) -> Tensor:
         """The picture of that shape that lies there, not to be written to."""
-        return torch.from_numpy(self._memory.array[place : place + math.prod(shape)].reshape(shape))
+        return torch.from_numpy(self.memory.array[place : place + math.prod(shape)].reshape(shape))
 
     def words(self, place: int, count: int) -> np.ndarray:
         """The int64 that lie there."""
-        return self._memory.array[place : place + count * WORD].view(np.int64)
+        return self.memory.array[place : place + count * WORD].view(np.int64)
 
     def _take(self, size: int) -> int | None:
         if not self.size:
@@ -116,7 +116,8 @@ class Shelf:
         self.room, self.count, self.place = room if place is not None else None, count, place
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Shelf, (self.room, self.count, self.place) if can_be_sent() else (None, self.count)
+        sent = self.room is not None and self.room.memory.can_be_sent
+        return Shelf, (self.room, self.count, self.place) if sent else (None, self.count)
 
     @property
     def places(self) -> np.ndarray:

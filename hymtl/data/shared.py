@@ -26,20 +26,27 @@ class Shared:
         if self.file != NO_FILE:
             weakref.finalize(self, os.close, self.file)
 
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether what is pickled now is for a process that is being started, and can have this memory."""
+        return self.file != NO_FILE and context.get_spawning_popen() is not None
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _received, (self.size, reduction.DupFd(self.file))
-
-
-def can_be_sent() -> bool:
-    """Whether what is pickled now is for a process that is being started, and can have memory of this one."""
-    return hasattr(os, "memfd_create") and context.get_spawning_popen() is not None
 
 
 def _new_file(size: int) -> int:
     if not size or not hasattr(os, "memfd_create"):
         return NO_FILE
-    file = os.memfd_create("hymtl")
-    os.ftruncate(file, size)
+    try:
+        file = os.memfd_create("hymtl")
+    except OSError:  # forbidden, as hardened systems do
+        return NO_FILE
+    try:
+        os.ftruncate(file, size)
+    except OSError:  # more than a file may have (ulimit -f)
+        os.close(file)
+        return NO_FILE
     return file
 
 
