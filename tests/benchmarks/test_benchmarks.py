@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 from torchvision.models import resnet18
 
-from benchmarks import process
+from benchmarks import norms, process
 from tests.compare import runs as made_up
 from tests.deploy.artifacts import made
 
@@ -185,3 +186,14 @@ def test_the_reference_table_is_of_the_backbones_that_were_asked_for(monkeypatch
         made_up.write(tmp_path / "resnet18" / strategy, strategy)
     reference.main()
     assert [row[0] for row in rows(capsys.readouterr().out)[2:]] == ["`frozen`", "`quantized`"]
+
+
+def test_weights_of_another_norm_compute_the_same():
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4, eps=0), nn.ReLU(), nn.Conv2d(4, 2, 3)
+    ).eval()
+    network[1].running_mean.fill_(0.3)
+    inputs, before = torch.rand(2, 3, 8, 8), network[0].weight.norm()
+    expected = network(inputs)
+    norms.scale(network, 0.5)
+    assert torch.allclose(network(inputs), expected, atol=1e-6) and network[0].weight.norm() == before / 2
