@@ -25,7 +25,7 @@ from benchmarks import reference, steady, tables  # noqa: E402
 from benchmarks.given import facts  # noqa: E402
 from benchmarks.recipes import quoted  # noqa: E402
 
-CLIPPING = [f"trainer.gradient_clip_val={limit}" for limit in (5.0, 20.0, "null", 1.0)]
+CLIPPING = [f"trainer.gradient_clip_val={limit}" for limit in (5.0, 10.0, 20.0, "null", 1.0)]
 # A question: what is the same in all answers, and the answers, words of train.py; today's default is the first.
 QUESTIONS = {
     "clipping, ResNet-18": (
@@ -36,7 +36,10 @@ QUESTIONS = {
         "strategy=finetune backbone=efficientnet_lite0 strategy.batch_norm=eval",
         CLIPPING,
     ),
-    "clipping under qat, ResNet-18": ("strategy=qat backbone=resnet18", CLIPPING),
+    "clipping under qat, ResNet-18": (
+        "strategy=qat backbone=resnet18",
+        [f"trainer.gradient_clip_val={limit}" for limit in (10.0, 5.0, 20.0)],
+    ),
     "batch norm, ResNet-18": (
         "strategy=finetune backbone=resnet18 trainer.gradient_clip_val=5.0",
         ["strategy.batch_norm=train", "strategy.batch_norm=eval"],
