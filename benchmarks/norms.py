@@ -3,8 +3,9 @@
     python benchmarks/norms.py STATE_DICT OUT --by 0.5
 
 Each convolution that a batch norm follows is scaled, and so are the statistics of that norm: in eval mode the network
-computes the same but for rounding and the norms' eps. In training a step of the same rate turns weights of half the
-norm four times as far (van Laarhoven, "L2 Regularization versus Batch and Weight Normalization", 2017, section 2).
+computes the same but for rounding and the norms' eps. In training without clipping a step of the same rate turns
+weights of half the norm four times as far (van Laarhoven, "L2 Regularization versus Batch and Weight Normalization",
+2017).
 STATE_DICT is of torchvision's resnet18.
 """
 

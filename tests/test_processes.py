@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -154,16 +155,13 @@ def test_workers_of_loaders_are_not_forked_beside_the_threads_that_connect_proce
 
 
 def test_waiting_in_vain_for_another_process_is_not_said_of_the_checkpoint():
-    store, groups = distributed.HashStore(), {}
+    store = distributed.HashStore()
 
     def join(rank):
-        groups[rank] = distributed.ProcessGroupGloo(store, rank, 2, timedelta(seconds=0.5))
+        return distributed.ProcessGroupGloo(store, rank, 2, timedelta(seconds=0.5))
 
-    threads = [threading.Thread(target=join, args=(rank,)) for rank in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:  # each waits until the other has joined
+        groups = list(pool.map(join, range(2)))
     with pytest.raises(RuntimeError, match="Timed out") as raised, checkpoints.explained("last.ckpt"):
         groups[0].allreduce([torch.ones(1)]).wait()
     assert not isinstance(raised.value, HymtlError)

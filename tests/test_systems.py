@@ -17,7 +17,7 @@ import multiprocessing, os, pathlib, signal, sys
 
 for name in ("resource", "pwd", "grp", "termios"):
     sys.modules[name] = None
-del os.sched_getaffinity, os.sched_setaffinity, os.sysconf, signal.SIGHUP
+del os.sched_getaffinity, os.sched_setaffinity, os.sysconf, os.memfd_create, signal.SIGHUP
 opened = pathlib.Path.open
 
 def open_elsewhere(self, *words, **options):
