@@ -60,6 +60,9 @@ def main() -> None:
     for name, value in facts(options.photos, "resnet18", str(options.weights), SOURCE).items():
         print(f"- {name}: {value}")
     for backbone in options.backbones:
+        if not (options.runs / backbone).is_dir():
+            print(f"\n{backbone}: no runs")
+            continue
         for table in grouping.tables(runs.find([options.runs / backbone]).runs):
             print(f"\n{backbone}: {table.title}\n")
             print(tables.table(HEAD, (cells(row, table) for row in table.rows)))

@@ -167,6 +167,7 @@ def test_waiting_in_vain_for_another_process_is_not_said_of_the_checkpoint():
     assert not isinstance(raised.value, HymtlError)
 
 
+@pytest.mark.second
 def test_more_processes_than_photos_are_refused(config, tmp_path):
     pictures = drawn.write(tmp_path / "few", train=8, val=2)
     with pytest.raises(HymtlError, match="of the 2 photos of val some processes would get none"):

@@ -175,12 +175,13 @@ def test_folds_prints_a_row_for_each_strategy(pictures, weights):
     assert all(len(row[4].split(",")) == 2 and float(row[3]) > 1 for row in printed[2:])
 
 
-def test_the_reference_table_is_of_the_backbones_that_were_asked_for(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize("asked", [["--backbones", "resnet18"], []])
+def test_the_reference_table_is_of_the_backbones_that_were_asked_for_and_ran(asked, monkeypatch, capsys, tmp_path):
     reference = importlib.import_module("benchmarks.reference")
     monkeypatch.setattr(reference, "facts", lambda *_: {"CPU": "any"})
     monkeypatch.setattr(sys, "argv", [
         "reference.py", "--photos", str(tmp_path), "--weights", "w.pth", "--runs", str(tmp_path), "--table",
-        "--backbones", "resnet18",
+        *asked,
     ])  # fmt: skip
     for strategy in ("frozen", "quantized"):
         made_up.write(tmp_path / "resnet18" / strategy, strategy)

@@ -34,6 +34,7 @@ def test_on_drawn_pictures(config, many_pictures, strategy):
         assert result.int8.val_acc >= 0.75
 
 
+@pytest.mark.second
 def test_quantized_on_the_photos(config, photos, resnet18_weights):
     result = run(
         config, "strategy=quantized", "epochs=2", "data=hymenoptera", f"data.root={photos}", "backbone=resnet18",

@@ -115,7 +115,8 @@ def test_another_learning_rate_finds_the_features_of_the_first(config, pictures,
     assert again != first
     assert module.trainer.datamodule.pictures._datasets == {}  # no photo was decoded
     assert len(list((tmp_path / "home" / "features").iterdir())) == 4
-    assert fit(config(*small("frozen", pictures, "data.features_gb=0")))[0] == first  # kept or not
+    alone, all_of_them, _ = fit(config(*small("frozen", pictures, "data.features_gb=0")))
+    assert (alone, all_of_them) == (first, seen)  # found, or computed
 
 
 def test_after_fitting_batches_are_pictures_again(fitted):
