@@ -20,9 +20,9 @@ class Choose(Sweeper):
         self.launched = 0
 
     def sweep(self, arguments: list[str]) -> Any:
-        from hymtl.choose import race  # here, as Hydra imports this file at every start
+        from hymtl.choose import jobs, race  # here, as Hydra imports this file at every start
 
-        self.launched = race.finished(self.config)
+        self.launched = jobs.finished(self.config)
         race.run(self.config, arguments, self._check, self._launch)
 
     def _check(self, words: list[str], folders: dict[int, Path]) -> None:

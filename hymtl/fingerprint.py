@@ -24,15 +24,23 @@ def digest(settings: dict) -> str:
 
 
 def differences(old: dict, new: dict, path: str = "") -> list[str]:
-    """The settings that differ, each as ``optim.lr (0.001, now 0.01)``."""
+    """The settings that differ, each as ``optim.lr (0.001, now 0.01)``; one that is not there is null."""
     found = []
     for key in sorted(old.keys() | new.keys(), key=str):
         before, now = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(now, dict):
             found += differences(before, now, f"{path}{key}.")
-        elif before != now:
+        elif not _same(before, now, exactly=path == "trainer."):
             found.append(f"{path}{key} ({_shown(before)}, now {_shown(now)})")
     return found
+
+
+def _same(before: object, now: object, *, exactly: bool) -> bool:
+    """1 is 1.0, but not true; ``exactly``, for Lightning's trainer, to which one is a batch and the other all of them:
+    not even that.
+    """
+    kinds = {type(before), type(now)}
+    return before == now and (len(kinds) == 1 or not (exactly or bool in kinds))
 
 
 def _shown(value: object) -> str:

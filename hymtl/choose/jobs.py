@@ -8,14 +8,14 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from hymtl.errors import HymtlError
-from hymtl.records import choice
+from hymtl.records import choice, result
 
 SWEEPER = "hydra_plugins.hymtl_choose.Choose"
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job after another
 ROOT = Path("outputs", "choose")
 WINNER = "winner"
 LONGEST = 200  # bytes of a folder's name, of 255 that file systems take
-_OWN = ("strategy", "data.fold", "choose.deadline", "choose.held_out")  # what the race itself sets
+_OWN = ("strategy", "data.fold", "run_dir", "choose.deadline", "choose.held_out")  # what the race itself sets
 
 
 def strategies(cfg: DictConfig) -> list[str]:
@@ -33,8 +33,29 @@ def words(strategy: str, fold: int) -> list[str]:
     return [f"strategy={strategy}", f"data.fold={fold}", f"hydra.sweep.subdir={folder(strategy, fold)}"]
 
 
-def check(cfg: DictConfig, given: Sequence[str]) -> None:
-    """Refuse what is no race, by its config and the words that it was ``given``.
+def finished(cfg: DictConfig) -> int:
+    """How many folds of a race are finished, by its config."""
+    sweep = Path(cfg.hydra.sweep.dir)
+    every = (sweep / folder(strategy, fold) for strategy in strategies(cfg) for fold in range(cfg.data.folds))
+    return sum((where / result.FILE).is_file() for where in every)
+
+
+def refuse_own(given: Sequence[str]) -> None:
+    """Refuse, among the words that a race was ``given``, what it sets itself.
+
+    Raises:
+        HymtlError: naming the setting and the remedy.
+    """
+    names = {word.lstrip("+~").partition("=")[0] for word in given}
+    for name in (name for name in _OWN if name in names):
+        raise HymtlError(
+            f"{name} is for experiment=choose to set: it tries choose.strategies=[probe,frozen,...], and data.folds of "
+            f"each, in folders below hydra.sweep.dir. Leave {name} out."
+        )
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse what is no race, by its config.
 
     Raises:
         HymtlError: naming the setting and the remedy.
@@ -42,12 +63,6 @@ def check(cfg: DictConfig, given: Sequence[str]) -> None:
     settings = OmegaConf.to_container(cfg.choose)
     assert isinstance(settings, dict)
     choice.check({str(name): value for name, value in settings.items()})
-    names = [word.lstrip("+~").partition("=")[0] for word in given]
-    for name in set(names) & set(_OWN):
-        raise HymtlError(
-            f"{name} is for experiment=choose to set: it tries choose.strategies=[probe,frozen,...], and data.folds of "
-            f"each. Leave {name} out."
-        )
     if cfg.trainer.get("fast_dev_run"):
         raise HymtlError("+trainer.fast_dev_run keeps no result, so that there is nothing to choose by. Leave it out.")
     if cfg.data.folds is None:

@@ -6,7 +6,7 @@ goes on where it was cut short: finished jobs are skipped, and what was decided 
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from hymtl.choose.budget import Budget
 from hymtl.compare import choice, grouping, runs
 from hymtl.compare.tables import Table
 from hymtl.errors import HymtlError
+from hymtl.folder import check as check_folder
 from hymtl.records import choice as choice_record
 from hymtl.records import failure, result
 from hymtl.records import job as job_record
@@ -90,16 +91,6 @@ def run(config: DictConfig, arguments: list[str], check: Check, launch: Launch) 
         winner.crown(race, _decided(race))
 
 
-def finished(config: DictConfig) -> int:
-    """How many folds of a race are finished, by its config."""
-    folder, folds = Path(config.hydra.sweep.dir), range(config.data.folds)
-    return sum(
-        (folder / jobs.folder(strategy, fold) / result.FILE).is_file()
-        for strategy in jobs.strategies(config)
-        for fold in folds
-    )
-
-
 def _check_earlier(race: Race, check: Check) -> None:
     """Refuse to go on with folds of other settings or pictures, and to begin with too few pictures."""
     done: list[Path] = []
@@ -109,8 +100,17 @@ def _check_earlier(race: Race, check: Check) -> None:
         begun = {fold: folder for fold, folder in folders.items() if (folder / job_record.FILE).is_file()}
         if begun:
             check([*race.arguments, *jobs.words(strategy, 0)], begun)
+        _check_writable(set(folders.values()) - set(done))
     crowned = race.folder / jobs.WINNER
+    _check_writable([crowned])
     winner.check_photos(race.cfg, [*done, *([crowned] if result.found(crowned) else [])])
+
+
+def _check_writable(folders: Iterable[Path]) -> None:
+    """Of jobs to come; Hydra, which writes there before any job begins, would say it in its own words."""
+    for folder in sorted(folders):
+        if folder.exists():
+            check_folder(folder)
 
 
 def _tried(race: Race, strategy: str) -> str | None:
@@ -132,7 +132,7 @@ def _tried(race: Race, strategy: str) -> str | None:
         for fold in waiting:
             where = race.folder / jobs.folder(strategy, fold)
             if (error := failure.error(where)) is not None:
-                return f"fold {fold} failed: {error}"
+                return f"fold {fold} failed: {error.removeprefix('HymtlError: ')}"
             if not result.found(where):
                 return _out_of_hours(race, strategy) if job_record.stopped(where) else f"fold {fold} left no result"
     return None
@@ -244,9 +244,10 @@ def _decided(race: Race) -> Choice:
 def _decided_before(race: Race) -> bool:
     """Whether a choice was made here, of these strategies and folds."""
     file, tried = race.folder / choice_record.FILE, jobs.strategies(race.cfg)
-    if not file.is_file():
+    before = records.found(Choice, file)
+    if before is None:
         return False
-    made = {candidate.strategy for candidate in records.read(Choice, file).candidates}
+    made = {candidate.strategy for candidate in before.candidates}
     folds = [folder / result.FILE for strategy in tried for folder in race.done(strategy)]
     older = all(fold.stat().st_mtime_ns <= file.stat().st_mtime_ns for fold in folds)
     return older and made.issuperset(strategy for strategy in tried if race.whole(strategy))

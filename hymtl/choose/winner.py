@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from hymtl import records
 from hymtl.choose import changes, jobs
 from hymtl.compare import bounds
+from hymtl.compare.sentences import epochs as epochs_in_words
 from hymtl.compare.sentences import sentences
 from hymtl.data.splits import ASIDE
 from hymtl.errors import HymtlError
@@ -62,8 +63,8 @@ def crown(race: "Race", chosen: Choice) -> None:
     if earlier := _earlier(folder, strategy, chosen.epochs):
         raise HymtlError(
             f"{folder} holds {earlier}, which an earlier choice made and scored on the test part. The choice is now "
-            f"{strategy} for {chosen.epochs} epochs, and a test part that was looked at already cannot judge it. Give "
-            "another hydra.sweep.dir and data.split_seed, or move that folder away if you do not mind."
+            f"{strategy} for {epochs_in_words(chosen.epochs)}, and a test part that was looked at already cannot judge "
+            "it. Give another hydra.sweep.dir and data.split_seed, or move that folder away if you do not mind."
         )
     records.write(chosen, file)
     for sentence in chosen.sentences[:3]:
@@ -90,7 +91,7 @@ def _earlier(folder: Path, strategy: str, epochs: int | None) -> str | None:
         return None
     job = records.read(job_record.Job, folder / job_record.FILE)
     asked = job.settings["epochs"]  # as those it trained may be fewer, by trainer.max_time
-    return None if (made.strategy, asked) == (strategy, epochs) else f"{made.strategy} for {asked} epochs"
+    return None if (made.strategy, asked) == (strategy, epochs) else f"{made.strategy} for {epochs_in_words(asked)}"
 
 
 def _scored(cfg: DictConfig, folder: Path, made: result.Result, chosen: Choice) -> Part:

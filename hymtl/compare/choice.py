@@ -12,6 +12,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from hymtl.compare import bounds
 from hymtl.compare.bounds import Paired
@@ -44,6 +45,7 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
     best = max(able, key=lambda row: (round(corrected(row), 6), -row.size))  # those on record are float32
     costs = comparable(list(map(cost, able)))
     close = [place for place, row in enumerate(able) if row is best or near(difference(best, row), limits.margin)]
+    close.sort(key=lambda place: (-round(corrected(able[place]), 6), costs[place].seconds or 0.0))
     chosen = able[close[cheapest([costs[place] for place in close])]]
     level = ERROR / max(1, math.comb(len(table.rows), 2))
     others = [difference(row, chosen) for row in able if row is not chosen]
@@ -123,22 +125,26 @@ def obstacle(row: Row, limits: Limits) -> str | None:
 
 
 def cost(row: Row) -> Cost:
-    """What a row's networks cost."""
-    return Cost(_time(row), row.size, row.fit_seconds.mean if row.fit_seconds else None)
+    """What a row's networks cost; of training the median, as the first folds may compute features for the others."""
+    seconds = [run.result.seconds.fit for run in row.runs if run.result.seconds.fit is not None]
+    return Cost(_time(row), row.size, median(seconds) if seconds else None)
 
 
 def hopeless(row: Row, rival: Row, limits: Limits, looks: int) -> str | None:
     """Why a row with folds to come cannot win any more against a ``rival`` with all of its folds; None where it can.
 
     By a bound on the difference that all photos will show: wrong, over all ``looks``, in one race of twenty at most in
-    which the row would have won. What may still prove to be the cheaper must fall behind, what cannot must get ahead.
+    which the row would have won. What may still prove to be the cheaper must fall behind, what costs more must get
+    ahead by as much, and what costs the same must get ahead.
     """
     seen = difference(row, rival)
     reach = seen.after(rival.photo_count, ERROR / looks)
     needed = limits.margin + seen.error * math.sqrt(seen.photos / rival.photo_count)
-    least = -needed if _may_be_cheaper(row, rival) else needed
+    least = -needed if _may_be_cheaper(row, rival) else needed if cheaper(cost(rival), cost(row)) else 0.0
     if reach > least:
         return None
+    if not least:
+        return f"it can hardly end ahead of {rival.label}, which costs as much"
     if least < 0:
         return f"it can hardly end less than {100 * needed:.1f} points behind {rival.label}"
     return f"it can hardly end {100 * needed:.1f} points ahead of {rival.label}, which costs less"

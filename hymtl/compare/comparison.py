@@ -29,13 +29,13 @@ def compare(folders: Iterable[Path | str], out: Path | str | None = None, limits
 
     Raises:
         HymtlError: if a folder is missing, no run is found at all, or ``out`` cannot be written to; with ``limits``, if
-            no row of any table keeps them.
+            no row of any table keeps them, or no run is finished.
     """
     paths = [Path(folder) for folder in folders]
     found = _presentable(runs.find(paths))
     tables = grouping.tables(found.runs, found.absent)
     out = Path(out or paths[0])
-    choices = _decided(tables, limits, found) if limits else _made([*paths, out])
+    choices = _decided(tables, limits, found) if limits else _made([*paths, out], found)
     files = [out / f"{NAME}.{kind}" for kind in ("csv", "md", "html")]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -50,6 +50,8 @@ def compare(folders: Iterable[Path | str], out: Path | str | None = None, limits
 
 def _decided(tables: list[Table], limits: Limits, found: Found) -> list[Choice]:
     """A choice of each table; why there is none of one, where there are others, is a warning."""
+    if not tables:
+        raise HymtlError(f"{headline(found)}: there is nothing to choose from.")
     made, reasons = [], []
     for table in tables:
         try:
@@ -62,10 +64,14 @@ def _decided(tables: list[Table], limits: Limits, found: Found) -> list[Choice]:
     return made
 
 
-def _made(folders: Iterable[Path]) -> list[Choice]:
-    """What races chose in these folders."""
-    files = dict.fromkeys(folder / choice_record.FILE for folder in folders)
-    return [records.read(Choice, file) for file in files if file.is_file()]
+def _made(folders: Iterable[Path], found: Found) -> list[Choice]:
+    """What races chose in these folders; a record that cannot be read is a warning."""
+    files = [file for file in dict.fromkeys(folder / choice_record.FILE for folder in folders) if file.is_file()]
+    made = {file: records.found(Choice, file) for file in files}
+    found.warnings += [
+        f"{file} cannot be read. The race's command writes it anew." for file in files if made[file] is None
+    ]
+    return [one for one in made.values() if one]
 
 
 def _presentable(found: Found) -> Found:

@@ -1,16 +1,18 @@
 """What a network costs to run and to make, and which of several is the cheapest.
 
 Cheap means, in this order: fast, where `hymtl benchmark` tells times apart; small, by more than a hundredth; quick to
-train. What one measure does not tell apart is left to the next.
+train, by more than half and ten seconds, as who of several trains first also computes what the others find. What one
+measure does not tell apart is left to the next, and in the end to accuracy.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hymtl.records.benchmark import Time
 
 SAME_SIZE = 0.01  # share of its bytes by which a network is no smaller than another
+SAME_EFFORT = 2.0  # times the seconds of training for which none is the quicker
+SAME_SECONDS = 10.0  # nor for so many more
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,18 @@ def comparable(costs: Sequence[Cost]) -> list[Cost]:
 
 
 def cheapest(costs: Sequence[Cost]) -> int:
-    """The place of the cheapest, of equals the first."""
+    """The place of the cheapest, of equals the first: who asks brings the most accurate first."""
     costs = comparable(costs)
     left = list(range(len(costs)))
     if fastest := min((cost.time for cost in costs if cost.time), key=lambda time: time.median, default=None):
         left = [place for place in left if (time := costs[place].time) and not time.differs(fastest)]
     small = min(costs[place].bytes for place in left) * (1 + SAME_SIZE)
-    return min((place for place in left if costs[place].bytes <= small), key=lambda place: _effort(costs[place]))
-
-
-def _effort(cost: Cost) -> tuple[float, int]:
-    return (math.inf if cost.seconds is None else cost.seconds), cost.bytes
+    left = [place for place in left if costs[place].bytes <= small]
+    known = [seconds for place in left if (seconds := costs[place].seconds) is not None]
+    quick = max(min(known) * SAME_EFFORT, min(known) + SAME_SECONDS) if known else 0.0
+    return next(
+        (place for place in left if (seconds := costs[place].seconds) is not None and seconds <= quick), left[0]
+    )
 
 
 def cheaper(one: Cost, other: Cost) -> bool:

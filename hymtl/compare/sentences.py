@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from hymtl.compare.cost import Cost, cheaper, comparable
 from hymtl.compare.statistics import wilson
 from hymtl.records.benchmark import Time
-from hymtl.records.choice import Candidate, Choice, Gap, Limits
+from hymtl.records.choice import Candidate, Choice, Gap, Limits, Part
 
 
 def sentences(choice: Choice) -> list[str]:
@@ -19,14 +19,20 @@ def sentences(choice: Choice) -> list[str]:
     said += [*_no_more_than_guessed(choice, chosen), *_unsteady(chosen), *_may_be_late(chosen, choice.limits)]
     said += [_runner_up(candidate, chosen) for candidate in choice.candidates if _competes(candidate, chosen)]
     said += [_left_out(candidate) for candidate in choice.candidates if candidate.obstacle]
-    said += [f"{name} has no result: {reason}." for name, reason in choice.absent.items()]
+    said += [f"{name} has no result: {reason.rstrip('.')}." for name, reason in choice.absent.items()]
     return [*said, *_last(choice, chosen)]
 
 
 def _scored(chosen: Candidate, choice: Choice) -> str:
     where = "out of fold on" if choice.folds else "on"
-    taken = f", {_points(chosen.flattery)} taken off for choosing epochs on the same photos" if chosen.flattery else ""
-    return f"accuracy {chosen.accuracy:.4f} {where} {chosen.photos} photos{taken}"
+    return f"accuracy {chosen.accuracy:.4f} {where} {chosen.photos} photos{_taken_off(chosen)}"
+
+
+def _taken_off(candidate: Candidate) -> str:
+    """Why an accuracy is below the one that a table shows."""
+    if not candidate.flattery:
+        return ""
+    return f", {_points(candidate.flattery)} taken off for choosing epochs on the same photos"
 
 
 def _cost(candidate: Candidate) -> str:
@@ -49,7 +55,7 @@ def _why(choice: Choice) -> str:
     most = choice.of(choice.best)
     return (
         f"It is the cheapest that lacks no more than {allowed} of the most accurate, {most.label} "
-        f"({most.accuracy:.4f})."
+        f"({most.accuracy:.4f}{_taken_off(most)})."
     )
 
 
@@ -119,14 +125,16 @@ def _runner_up(candidate: Candidate, chosen: Candidate) -> str:
     training = ""
     if candidate.seconds and chosen.seconds:
         training = f" and {_times(candidate.seconds / chosen.seconds)} the training time"
-    return f"{candidate.label} would have brought {_brought(gap)} at {_cost(candidate)}{training}."
+    return (
+        f"{candidate.label} would have brought {_brought(gap)}{_taken_off(candidate)}, at {_cost(candidate)}{training}."
+    )
 
 
 def _left_out(candidate: Candidate) -> str:
     gap = f", {_brought(candidate.gap)}" if candidate.gap else ""
     return (
         f"{candidate.label} cannot be chosen: {candidate.obstacle}; on {candidate.photos} photos it had "
-        f"{candidate.accuracy:.4f}{gap}."
+        f"{candidate.accuracy:.4f}{_taken_off(candidate)}{gap}."
     )
 
 
@@ -141,10 +149,10 @@ def _last(choice: Choice, chosen: Candidate) -> Iterator[str]:
     test, (low, high) = choice.test, choice.test.promised
     trained = chosen.photos if test.trained is None else test.trained
     photos = f"{'all ' if trained == chosen.photos else ''}{trained} other photos"
-    kept = "LESS than promised" if test.acc < low else "MORE than promised" if test.acc > high else "as promised"
+    kept = _kept(test)
     yield (
         f"Promised, before the test part was looked at: an accuracy of {low:.3f} to {high:.3f} on its {test.photos} "
-        f"photos (95 % interval). Trained once more on {photos}, for {_epochs(choice.epochs)}, it has {test.acc:.4f}: "
+        f"photos (95 % interval). Trained once more on {photos}, for {epochs(choice.epochs)}, it has {test.acc:.4f}: "
         f"{kept}."
     )
     if test.changed:
@@ -152,12 +160,18 @@ def _last(choice: Choice, chosen: Candidate) -> Iterator[str]:
         yield f"On the same photos changed: {changed}."
 
 
+def _kept(test: Part) -> str:
+    right, *bounds = (round(share, 6) for share in (test.acc, *test.promised))  # the first is a float32
+    return "LESS than promised" if right < bounds[0] else "MORE than promised" if right > bounds[1] else "as promised"
+
+
 def _points(share: float) -> str:
     points = f"{share * 100:.1f}"
     return f"{points} point{'s' * (points != '1.0')}"
 
 
-def _epochs(count: int | None) -> str:
+def epochs(count: int | None) -> str:
+    """How many, in words."""
     return f"{count} epoch{'s' * (count != 1)}"
 
 

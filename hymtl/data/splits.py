@@ -63,6 +63,7 @@ def arrange(
     pool = [photo for name in (UNSPLIT, "train", "val") for photo in splits.get(name, [])]
     if folds is not None and fold is not None:
         parts = _parts(pool, folds, photos.classes, split_seed)
+        _check_parts(parts, photos.classes)
         train = [photo for number, part in enumerate(parts) if number != fold for photo in part]
         splits = splits | {"train": train, "val": parts[fold]}
         fold_of = {photo.name: number for number, part in enumerate(parts) for photo in part}
@@ -240,6 +241,17 @@ def _by_name(photos: list[Photo], seed: int) -> list[Photo]:
 
 def _digest(name: str | None, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\0{name}".encode() if seed else str(name).encode()).digest()
+
+
+def _check_parts(parts: list[list[Photo]], classes: list[str]) -> None:
+    """Refuse folds of which one lacks a class, whichever is asked for: groups may leave none for it."""
+    for number, part in enumerate(parts):
+        for label in sorted(set(range(len(classes))) - {photo.label for photo in part}):
+            groups = len({photo.group for part in parts for photo in part if photo.label == label})
+            raise HymtlError(
+                f"data.folds={len(parts)}: class {classes[label]} has {groups} group{'s' * (groups != 1)} of photos, "
+                f"none of which is left for fold {number}. Give fewer folds, or more groups."
+            )
 
 
 def _check_classes(splits: Splits, classes: list[str]) -> None:

@@ -10,7 +10,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from hymtl import signals
-from hymtl.errors import printable
+from hymtl.errors import HymtlError, printable
 from hymtl.records import failure, job, result
 from hymtl.runtime import train_command
 
@@ -62,7 +62,10 @@ class CompareAtTheEnd(Callback):
                 file=sys.stderr,
             )
         elif failed:
-            _compare(sweep)
+            try:
+                _compare(sweep)
+            except HymtlError as error:
+                print(error, file=sys.stderr)
             print(_said(failed, sweep), file=sys.stderr)
 
 

@@ -14,9 +14,12 @@ CHECKPOINTS = 2  # best and last
 COPIES = 2  # of the weights in a checkpoint: themselves, and the optimizer's momentum
 
 
-def words(configs: Sequence[DictConfig], folder: Path, seconds: float) -> str:
-    """Jobs, which took so many ``seconds`` to check, and, as far as earlier runs tell, what is left takes."""
-    done = sum(1 for file in folder.glob("*/" + result.FILE))
+def words(configs: Sequence[DictConfig], folder: Path, seconds: float, done: int | None = None) -> str:
+    """Jobs, which took so many ``seconds`` to check, and, as far as earlier runs tell, what is left takes.
+
+    ``done`` is how many of them are finished; None: all that is finished in the folder.
+    """
+    done = sum(1 for file in folder.glob("*/" + result.FILE)) if done is None else done
     count = "1 job, its" if len(configs) == 1 else f"{len(configs)} jobs, their"
     jobs = f"{count} settings checked in {seconds:.1f} s"
     parts = [jobs + (f", {done} finished earlier" if done else "")]

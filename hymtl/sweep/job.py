@@ -87,12 +87,14 @@ def check_same(folder: Path, settings: dict, remedy: str = "") -> Result | None:
     begun = made or (folder / "checkpoints" / "last.ckpt").is_file()
     if not begun or (claimed and claimed.config_hash == fingerprint.digest(settings)):
         return made
+    differing = fingerprint.differences(job.settings, settings) if job else ["which, is not on record"]
+    if not differing:
+        return made
     for name, text in (job.hydra if job else {}).items():  # Hydra has written this job's config over that of the other
         write_whole(folder / ".hydra" / name, text)
-    differing = ", ".join(fingerprint.differences(job.settings, settings)) if job else "which, is not on record"
     raise HymtlError(
-        f"{folder} holds {'the result' if made else 'a checkpoint'} of other settings: {differing}. It is left as "
-        f"it is. Give another hydra.sweep.dir, or move that folder away.{remedy}"
+        f"{folder} holds {'the result' if made else 'a checkpoint'} of other settings: {', '.join(differing)}. "
+        f"It is left as it is. Give another hydra.sweep.dir, or move that folder away.{remedy}"
     )
 
 

@@ -70,13 +70,17 @@ def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
 def _folder_of_race(words: Sequence[str], overrides: Overrides) -> list[str]:
     """A folder by which the same command finds what it did before, where a sweep of experiment=choose names none."""
     base = overrides.unswept(words)
+    racing = base.hydra.sweeper._target_ == jobs.SWEEPER
     if not base.get("choose"):
+        if racing:
+            raise HymtlError("choose=null: experiment=choose has nothing to choose by. Leave choose=null out.")
         return []
-    if base.hydra.sweeper._target_ != jobs.SWEEPER:
+    if not racing:
         raise HymtlError("choose is for experiment=choose to set, which brings all of it. Give experiment=choose.")
+    jobs.refuse_own(words)
     if swept := [word.input_line or "" for word in overrides.parse(words) if word.is_sweep_override()]:
         raise HymtlError(f"{swept[0]}: experiment=choose sweeps by itself and takes one value of everything else.")
-    jobs.check(base, words)
+    jobs.check(base)
     if any(word.startswith("hydra.sweep.dir=") for word in words):
         return []
     return [f"hydra.sweep.dir='{jobs.sweep_folder(words)}'"]
@@ -109,9 +113,10 @@ def _checked(options: Namespace, overrides: Overrides) -> str | None:
     configs *= base.data.folds if racing else 1
     os.environ[JOBS] = str(len(configs) + racing)  # the winner's
     folder = Path(OmegaConf.select(configs[0], "hydra.sweep.dir"))
+    done = jobs.finished(base) if racing else None
     from hymtl.sweep import estimate  # here, as a refusal has no use for it
 
-    return estimate.words(configs, folder, time.monotonic() - started)
+    return estimate.words(configs, folder, time.monotonic() - started, done)
 
 
 def _jobs(overrides: Overrides, base: DictConfig, words: Sequence[Override]) -> Iterator[list[str]]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
@@ -173,6 +174,31 @@ def test_a_fold_whose_record_is_damaged_is_made_anew(race, pictures, monkeypatch
     assert chosen(tmp_path / "sweep").test == chosen(race).test
 
 
+def test_a_choice_whose_record_is_damaged_is_made_anew(race, pictures, monkeypatch, tmp_path):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    shutil.copytree(race, tmp_path / "sweep")
+    (tmp_path / "sweep" / "choice.json").write_text("{")
+    assert raced(pictures, tmp_path / "sweep") == 0
+    assert chosen(tmp_path / "sweep").test == chosen(race).test
+
+
+def test_a_job_that_could_not_write_is_refused_before_any_begins(pictures, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "winner").write_text("in its way")
+    assert raced(pictures, tmp_path / "sweep") == 1
+    said = "".join(capfd.readouterr())
+    assert f"{tmp_path / 'sweep' / 'winner'} cannot be written" in said and "Traceback" not in said
+    assert not list((tmp_path / "sweep").glob("probe-*"))
+
+
+def test_only_the_jobs_of_a_race_count_as_finished(race):
+    cfg = OmegaConf.create({"hydra": {"sweep": {"dir": str(race)}}, "data": {"folds": FOLDS}, "choose": {}})
+    for strategies, count in ((["probe", "scratch"], 2 * FOLDS), (["probe", "frozen"], FOLDS), (["frozen"], 0)):
+        cfg.choose.strategies = strategies
+        assert jobs.finished(cfg) == count
+
+
 def test_networks_are_timed_together_again_where_a_fold_is_new(race, pictures, monkeypatch, tmp_path):
     monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
     shutil.copytree(race, tmp_path / "sweep")
@@ -247,6 +273,32 @@ def test_solving_a_head_says_nothing_of_the_epochs_that_follow(pictures, monkeyp
     monkeypatch.setattr(race_of_strategies, "_deadline", lambda *_: time.time() + 60)
     words = ["choose.hours=1", "choose.strategies=probe", "epochs=100"]
     assert raced(pictures, tmp_path / "sweep", *words) == 0
+
+
+@pytest.mark.parametrize(
+    ("strategy", "seconds", "in_time"),
+    [
+        ("finetune", [50], True),  # nine epochs of half of it fit into the 400
+        ("finetune", [90], False),
+        ("finetune", [70, 10], True),
+        ("finetune", [10, 60], False),
+        ("frozen", [90, 90], True),  # features, which later epochs may find
+        ("frozen", [300, 150], False),
+    ],
+)
+def test_the_pace_is_that_of_epochs_like_those_to_come(strategy, seconds, in_time, monkeypatch):
+    clock, epochs = 0.0, 10
+    monkeypatch.setattr(time, "time", lambda: clock)
+    fixed = None if strategy == "finetune" else "a backbone"
+    module = SimpleNamespace(strategy=SimpleNamespace(fixed_backbone=lambda _: fixed), network=None)
+    deadline, stopped = Deadline(until=400.0), False
+    for epoch, took in enumerate([0, *seconds]):
+        clock += took
+        try:
+            deadline.on_train_epoch_start(SimpleNamespace(max_epochs=epochs, current_epoch=epoch), module)
+        except OutOfTime:
+            stopped = True
+    assert stopped is not in_time
 
 
 def test_the_epoch_after_which_time_would_not_do_is_kept(pictures, monkeypatch, tmp_path):
@@ -335,6 +387,8 @@ def test_folds_that_find_features_and_are_slow_all_the_same_are_stopped(hour):
         (["choose.strategies=[probe,'']"], "choose.strategies=['probe', '']: expected a list of strategies"),
         (["data.folds=null"], "data.folds=null: experiment=choose decides by cross-validation"),
         (["strategy=qat"], "strategy is for experiment=choose to set"),
+        (["strategy=qat,frozen"], "it tries choose.strategies=[probe,frozen,...]"),
+        (["run_dir=elsewhere"], "in folders below hydra.sweep.dir. Leave run_dir out."),
         (["seed=0,1"], "seed=0,1: experiment=choose sweeps by itself"),
     ],
 )
@@ -342,6 +396,12 @@ def test_nonsense_is_refused_before_anything_starts(pictures, tmp_path, capsys, 
     with pytest.raises(SystemExit):
         preflight.refuse_or_announce(["-m", *SMALL, f"data.root={pictures}", *words], ROOT / "conf")
     assert said in capsys.readouterr().err
+
+
+def test_a_race_without_its_settings_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        preflight.refuse_or_announce(["-m", "experiment=choose", "choose=null"], ROOT / "conf")
+    assert "Leave choose=null out." in capsys.readouterr().err
 
 
 def test_too_few_photos_for_the_folds_are_refused_before_the_first_job(pictures, monkeypatch, tmp_path, capfd):

@@ -142,6 +142,23 @@ def test_the_winner_of_a_fraction_is_not_said_to_have_trained_on_all(tmp_path):
     assert "Trained once more on all 40 other photos, for 3 epochs" in sentences(made)[-1]
 
 
+@pytest.mark.parametrize(
+    ("right", "promised", "said"),
+    [
+        (13, (13 / 18, 1.0), "as promised"),
+        (12, (13 / 18, 1.0), "LESS than promised"),
+        (15, (0.5, 15 / 18), "as promised"),
+        (16, (0.5, 15 / 18), "MORE than promised"),
+    ],
+)
+def test_a_score_on_a_bound_is_as_promised(tmp_path, right, promised, said):
+    cross_validated(tmp_path, "quantized", 40, {1})
+    made = decided(tmp_path)
+    for accuracy in (float(np.float32(right / 18)), right / 18):  # as it is measured, and as it is
+        made.test = Part(photos=18, trained=40, acc=accuracy, promised=promised)
+        assert sentences(made)[-1].endswith(f": {said}.")
+
+
 def test_a_large_gap_on_few_photos_is_not_ignored_for_the_sake_of_cost(tmp_path):
     cross_validated(tmp_path, "quantized", 40, set(range(16)))
     cross_validated(tmp_path, "finetune", 40, {1})
@@ -156,6 +173,47 @@ def test_what_choosing_each_folds_epoch_on_its_own_photos_added_is_taken_off(tmp
     assert made.of("strategy=finetune").flattery == pytest.approx(0.08)
     assert made.of("strategy=finetune").accuracy == pytest.approx(1 - 36 / photos - 0.08)
     assert made.best == made.chosen == "strategy=quantized"
+
+
+def test_what_is_taken_off_others_is_said_as_a_table_shows_them_without(tmp_path):
+    cross_validated(tmp_path, "quantized", 400, some(40, 400, 1))
+    cross_validated(tmp_path, "finetune", 400, some(36, 400, 1), curve=(-0.2, -0.08, -0.08))
+    (said,) = [one for one in decided(tmp_path).sentences if one.startswith("strategy=finetune")]
+    assert ", 8.0 points taken off for choosing epochs on the same photos, at " in said
+    (said,) = [one for one in decided(tmp_path, max_mb=20).sentences if one.startswith("strategy=finetune")]
+    assert "it had 0.8300, 8.0 points taken off for choosing epochs on the same photos, " in said
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [(9, "quantized"), (11, "qat")])
+def test_seconds_of_training_that_are_nothing_cost_no_accuracy(tmp_path, seconds, chosen):
+    """Of what is equally fast and small."""
+    cross_validated(tmp_path, "quantized", 400, some(20, 400), fit=1.0 + seconds)
+    cross_validated(tmp_path, "qat", 400, some(21, 400), fit=1.0)
+    assert decided(tmp_path).chosen == f"strategy={chosen}"
+
+
+def test_folds_that_computed_features_for_the_others_make_training_no_dearer(tmp_path):
+    cross_validated(tmp_path, "quantized", 400, some(20, 400), fit=1.0)
+    cross_validated(tmp_path, "qat", 400, some(20, 400), fit=20.0)
+    for fold in (0, 1):
+        file = tmp_path / f"quantized-{fold}" / "result.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"seconds": {"fit": 500.0}}))
+    assert decided(tmp_path).of("strategy=quantized").seconds == 1.0
+    assert decided(tmp_path).chosen == "strategy=quantized"
+
+
+def test_without_a_finished_run_there_is_nothing_to_choose_from(tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "failure.json").write_text('{"error": "a reason"}')
+    assert cli.main(["compare", str(tmp_path), "--choose"]) == 1
+    assert "0 finished runs, 1 FAILED: there is nothing to choose from." in capsys.readouterr().err
+
+
+def test_a_choice_that_cannot_be_read_is_a_warning(tmp_path, capsys):
+    cross_validated(tmp_path, "quantized", 40, {1})
+    (tmp_path / "choice.json").write_text("{")
+    assert cli.main(["compare", str(tmp_path)]) == 0
+    assert "choice.json cannot be read. The race's command writes it anew." in capsys.readouterr().out
 
 
 def test_the_faster_is_the_cheaper_and_a_limit_in_ms_goes_by_the_benchmark(tmp_path):
@@ -267,6 +325,16 @@ def test_what_may_prove_to_be_the_cheaper_is_not_hopeless_as_long_as_it_keeps_up
     assert not choice.hopeless(second, first, Limits(), 4)
     if {"ms"} & rival.keys() or "fit" in rival:
         assert "points ahead of" in str(choice.hopeless(first, second, Limits(), 4))
+
+
+@pytest.mark.parametrize(("wrong", "hopeless"), [(190, False), (400, True)])
+def test_what_costs_the_same_may_win_by_a_little_and_is_hopeless_where_it_cannot(tmp_path, wrong, hopeless):
+    cross_validated(tmp_path, "quantized", 4000, some(200, 4000))
+    cross_validated(tmp_path, "qat", 4000, some(wrong, 4000))
+    (table,) = grouping.tables(runs.find([tmp_path]).runs)
+    rival, other = (next(row for row in table.rows if choice.strategy(row) == name) for name in ("quantized", "qat"))
+    reason = "it can hardly end ahead of strategy=quantized, which costs as much"
+    assert choice.hopeless(other, rival, Limits(), 4) == (reason if hopeless else None)
 
 
 def test_the_promised_interval_holds_what_it_promises():

@@ -232,6 +232,14 @@ def test_a_group_stands_on_one_side(size, options):
     assert names(arranged) == names(photos)
 
 
+def test_groups_too_few_for_the_folds_are_refused_in_every_fold():
+    photos = unsplit((40, 40), groups=10)
+    assert counts(arrange(photos, folds=4, fold=3, group=GROUP)) == {"train": (30, 30), "val": (10, 10)}
+    for fold in range(5):
+        with pytest.raises(HymtlError, match="data.folds=5: class a has 4 groups of photos, none of which is left"):
+            arrange(photos, folds=5, fold=fold, group=GROUP)
+
+
 def test_groups_leave_each_class_near_its_share():
     for split_seed in range(5):
         found = counts(arrange(unsplit((300, 60), groups=4), group=GROUP, val_fraction=0.2, split_seed=split_seed))

@@ -87,3 +87,12 @@ def test_a_sweep_that_is_cut_short_names_the_jobs_that_are_not_done(tmp_path, ca
     end.CompareAtTheEnd()._cut_short(tmp_path, os.getpid())
     said = capsys.readouterr().err
     assert "these jobs with it:\nkilled\n" in said and f"hydra.sweep.dir={tmp_path}" in said
+
+
+def test_failures_are_named_where_the_comparison_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "failure.json").write_text('{"error": "HymtlError: a reason"}')
+    (tmp_path / "comparison.csv").mkdir()
+    end.CompareAtTheEnd()._cut_short(tmp_path, os.getpid())
+    said = capsys.readouterr().err
+    assert "comparison.csv cannot be written" in said and "1 job failed. The same command with" in said

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hymtl import experiment, fingerprint
+from hymtl import experiment, fingerprint, records
 from hymtl.backbones import get
 from hymtl.callbacks.random_state import RandomState
 from hymtl.compare import comparison
@@ -239,6 +239,25 @@ def test_the_fingerprint_is_of_what_decides_the_result(config):
 
     assert digest() == digest(run_dir="/elsewhere", ckpt_path="last.ckpt") == digest("strategy=finetune")
     assert len({digest(), digest("seed=1"), digest("data.root=others"), digest("backbone.weights=other.pth")}) == 4
+
+
+def test_a_number_is_the_same_however_it_is_written_but_to_lightnings_trainer():
+    differences = fingerprint.differences
+    assert differences({"optim": {"lr": 1.0}, "epochs": 2}, {"optim": {"lr": 1}, "epochs": 2.0}) == []
+    assert differences({"seed": 1}, {"seed": True}) == ["seed (1, now True)"]
+    before, now = ({"trainer": {"limit_train_batches": batches}} for batches in (1, 1.0))
+    assert differences(before, now) == ["trainer.limit_train_batches (1, now 1.0)"]
+    assert differences({}, {"younger": None}) == []
+
+
+def test_a_job_of_the_same_numbers_goes_on(tmp_path):
+    settings = {"optim": {"lr": 1.0}}
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    records.write(Job(config_hash=fingerprint.digest(settings), settings=settings), tmp_path / "job.json")
+    assert job.check_same(tmp_path, {"optim": {"lr": 1}}) is None
+    with pytest.raises(HymtlError, match=r"other settings: optim.lr \(1.0, now 2\)"):
+        job.check_same(tmp_path, {"optim": {"lr": 2}})
 
 
 def test_a_record_is_whole_or_not_there(tmp_path, monkeypatch):
