@@ -36,9 +36,7 @@ def run(cfg: DictConfig) -> Result | None:
         try:
             made = _finished(cfg, folder) or _made(cfg, folder)
         except HymtlError as error:
-            record = Failure(
-                format=failure.FORMAT, error=f"HymtlError: {error}", overrides=list(HydraConfig.get().overrides.task)
-            )
+            record = Failure(format=failure.FORMAT, error=str(error), overrides=list(HydraConfig.get().overrides.task))
             records.write(record, folder / failure.FILE)
             raise
     return made

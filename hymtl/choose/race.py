@@ -132,7 +132,7 @@ def _tried(race: Race, strategy: str) -> str | None:
         for fold in waiting:
             where = race.folder / jobs.folder(strategy, fold)
             if (error := failure.error(where)) is not None:
-                return f"fold {fold} failed: {error.removeprefix('HymtlError: ')}"
+                return f"fold {fold} failed: {error}"
             if not result.found(where):
                 return _out_of_hours(race, strategy) if job_record.stopped(where) else f"fold {fold} left no result"
     return None
@@ -230,7 +230,7 @@ def _decided(race: Race) -> Choice:
     """The choice, on times that were taken side by side, once all that is chosen from was there."""
     whole = [strategy for strategy in jobs.strategies(race.cfg) if race.whole(strategy)]
     if not whole:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in race.reasons.items())
+        reasons = "; ".join(f"{name}: {reason.rstrip('.')}" for name, reason in race.reasons.items())
         remedy = " With more choose.hours the same command goes on from here." if race.cfg.choose.hours else ""
         raise HymtlError(
             f"No strategy was cross-validated in full, so there is nothing to choose from. {reasons}.{remedy}"

@@ -10,7 +10,7 @@ FORMAT = 1
 
 
 class Failure(Record):
-    """``error`` is its kind and message; ``overrides`` are those of the command line."""
+    """``error`` is the message, after its kind where it is none of hymtl's; ``overrides`` are of the command line."""
 
     format: int = 1  # as first written, without this number
     error: str = "no reason recorded"

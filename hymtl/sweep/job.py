@@ -136,12 +136,10 @@ def _record_stop(error: OutOfTime, folder: Path) -> None:
 
 
 def _record_failure(error: Exception, folder: Path) -> None:
-    overrides = list(HydraConfig.get().overrides.task)
-    records.write(
-        Failure(format=failure.FORMAT, error=f"{type(error).__name__}: {error}", overrides=overrides),
-        folder / failure.FILE,
-    )
     meant_to_be_read = isinstance(error, HymtlError | CompactHydraException)
+    words = str(error) if meant_to_be_read else f"{type(error).__name__}: {error}"
+    overrides = list(HydraConfig.get().overrides.task)
+    records.write(Failure(format=failure.FORMAT, error=words, overrides=overrides), folder / failure.FILE)
     log.error("%s: failed. %s", folder.name, error, exc_info=None if meant_to_be_read else error)
 
 

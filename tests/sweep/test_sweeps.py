@@ -151,7 +151,7 @@ def test_a_failed_job_leaves_the_others_and_is_tried_again(sweep, pictures, tmp_
     assert list(jobs(tmp_path / "sweep")) == [next((tmp_path / "sweep").glob("*data.on_bad=skip*"))]
     found = jobs(tmp_path / "sweep", "failure.json").items()
     ((failed, failure),) = ((f, r) for f, r in found if "on_bad=error" in f.name)
-    assert failure["error"].startswith("HymtlError: 1 of 37 pictures are no use")
+    assert failure["error"].startswith("1 of 37 pictures are no use")
     assert "data.on_bad=error" in failure["overrides"]
     assert failed in sweep.compared[-1] and len(sweep.compared[-1]) == 3  # with the failure of before
 
