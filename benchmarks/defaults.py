@@ -58,11 +58,11 @@ QUESTIONS = {
     ),
     "rate of partial, EfficientNet-Lite0": (
         "strategy=partial backbone=efficientnet_lite0",
-        ["optim.lr=1e-3", "optim.lr=3e-4", "optim.lr=3e-3"],
+        [f"optim.lr={rate}" for rate in ("2e-3", "1e-3", "3e-4", "3e-3")],
     ),
     "rate of partial, ResNet-18": (
         "strategy=partial backbone=resnet18",
-        ["optim.lr=1e-3", "optim.lr=3e-4", "optim.lr=3e-3"],
+        [f"optim.lr={rate}" for rate in ("2e-3", "1e-3", "3e-4", "3e-3")],
     ),
     "rate of lp_ft, EfficientNet-Lite0": (
         "strategy=lp_ft backbone=efficientnet_lite0",
