@@ -8,9 +8,13 @@ from typing import Any
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import distributed
 
+from hymtl import fingerprint
 from hymtl.errors import HymtlError
 from hymtl.files import WriteError, tensors
 
+# Of a module: what a checkpoint of other values would silently keep.
+SETTINGS = ("strategy", "classes", "optim", "scheduler", "resize", "class_weights", "mixing", "seed")
+REASON = 300  # characters of an error in other words than ours
 PARTS = {"state_dict": dict, "epoch": int, "global_step": int, "loops": dict, "callbacks": dict}
 
 
@@ -47,23 +51,34 @@ def read(file: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def check(ckpt_path: str | None, sources: Mapping[str, Mapping]) -> None:
-    """Before a run begins with a checkpoint: it can be read, and is of these ``sources``, the module's.
+def check(ckpt_path: str | None, hparams: Mapping[str, Any], *, goes_on: bool) -> None:
+    """Before a run begins with a checkpoint: it can be read, and is of a run like the one that has these ``hparams``.
+
+    Of a run that ``goes_on`` in its own folder, more epochs may have changed what the rate follows.
 
     Raises:
         HymtlError: naming the file, and what is wrong, or has changed meanwhile.
     """
     if ckpt_path is None:
         return
-    began = read(Path(ckpt_path)).get("hyper_parameters", {}).get("sources") or {}
-    for name, now in sources.items():
-        before = began.get(name, {}).get("digest")
-        if before and before != now["digest"]:
+    before = read(Path(ckpt_path)).get("hyper_parameters", {})
+    instead = f"To begin a new run with its weights: backbone.weights={ckpt_path}."
+    began = before.get("sources") or {}
+    for name, now in hparams["sources"].items():
+        digest = began.get(name, {}).get("digest")
+        if digest and digest != now["digest"]:
             raise HymtlError(
                 f"{ckpt_path} cannot be gone on with: its {name} has changed since, from {began[name].get('name')} "
-                f"with sha256 {before:.12} to {now['name']} with {now['digest'] or 'none':.12}. Put back what it began "
-                "with, or start a new run."
+                f"with sha256 {digest:.12} to {now['name']} with {now['digest'] or 'none':.12}. Put back what it began "
+                f"with. {instead}"
             )
+    known = [name for name in SETTINGS if name in before]  # younger than some checkpoints
+    then, now = ({name: of.get(name) for name in known} for of in (before, hparams))
+    if not goes_on and (differing := fingerprint.differences(then, now)):
+        raise HymtlError(
+            f"{ckpt_path} cannot be gone on with: its run had other settings, {', '.join(differing)}, and a checkpoint "
+            f"brings the whole state of its training along, which would stay what it was. {instead}"
+        )
 
 
 @contextlib.contextmanager
@@ -76,9 +91,9 @@ def explained(ckpt_path: str | None) -> Iterator[None]:
     except Exception as error:
         if ckpt_path is None or _of_another_process(error):
             raise
-        reason = next(iter(str(error).strip().splitlines()), "")
+        reason = " ".join(str(error).split())[:REASON].rstrip(".")
         raise HymtlError(
-            f"ckpt_path={ckpt_path} does not fit this run: {type(error).__name__}: {reason} It is of another network, "
+            f"ckpt_path={ckpt_path} does not fit this run: {type(error).__name__}: {reason}. It is of another network, "
             "number of classes or optimizer, or was made by hand: give the last.ckpt of a run with the same settings. "
             "If it is that, HYDRA_FULL_ERROR=1 shows what failed."
         ) from error

@@ -13,7 +13,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ProgressBar, Timer
+from pytorch_lightning.callbacks import Callback, ProgressBar, Timer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from hymtl import checkpoints, fingerprint, folder, loggers, precision, processes, recording, rehearsal, settings
@@ -24,6 +24,7 @@ from hymtl.callbacks.best_validation import BestValidation
 from hymtl.callbacks.convert_best import ConvertBest
 from hymtl.callbacks.curves import Curves
 from hymtl.callbacks.deadline import Deadline
+from hymtl.callbacks.early_stopping import EarlyStopping
 from hymtl.callbacks.history import History
 from hymtl.callbacks.last_checkpoint import LastCheckpoint
 from hymtl.callbacks.progress import progress, sweep_job
@@ -92,7 +93,7 @@ def run(cfg: DictConfig) -> result.Result | None:
         built = prepare(cfg)
         with checkpoints.explained(cfg.ckpt_path):  # before anything of an earlier run is removed
             goes_on = folder.goes_on(run_dir, cfg.ckpt_path)
-            checkpoints.check(cfg.ckpt_path, built.module.hparams.sources if goes_on else {})
+            checkpoints.check(cfg.ckpt_path, built.module.hparams, goes_on=goes_on)
         if built.trainer.is_global_zero and not built.trainer.fast_dev_run:
             folder.begin(run_dir, cfg.ckpt_path)
         with checkpoints.explained(cfg.ckpt_path):

@@ -167,7 +167,8 @@ def _check_same(folder: Path, before: DictConfig, now: DictConfig) -> None:
     if changed:
         raise HymtlError(
             f"resume={folder} goes on with that run's own settings, but these differ: {', '.join(changed)}. "
-            "Leave them out (only epochs may grow), or start a new run with ckpt_path=."
+            "Leave them out (only epochs may grow), or start a new run with its weights: "
+            f"backbone.weights={folder}/checkpoints/best.ckpt."
         )
     if (folder / CONFIG).is_file():
         began = plain.read(folder / CONFIG)

@@ -208,7 +208,7 @@ def test_torchs_advice_to_run_what_is_in_a_file_is_not_passed_on(tmp_path, conte
 def test_a_checkpoint_of_another_network_is_refused_and_the_result_that_is_there_stays(train, tmp_path):
     assert train("qat", "epochs=1", folder=tmp_path / "qat").code == 0
     last = tmp_path / "qat" / "checkpoints" / "last.ckpt"
-    refused(train("frozen", f"ckpt_path={last}"), str(last), "does not fit this run")
+    refused(train("frozen", f"ckpt_path={last}"), str(last), "cannot be gone on with: its run had other settings")
     last.write_bytes(last.read_bytes()[:-500])
     refused(train(None, f"resume={tmp_path}/qat", "epochs=2"), str(last), "cannot be read as tensors")
     assert "1 finished run" in listed(tmp_path / "qat")

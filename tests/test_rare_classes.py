@@ -140,6 +140,14 @@ def test_a_balanced_epoch_has_each_class_alike_and_is_the_same_whenever_it_is_dr
     assert sorted(epoch(3)) == list(range(len(train)))
 
 
+def test_a_run_out_of_patience_that_is_resumed_trains_no_further(config, uneven, tmp_path):
+    """As one that was killed after its last epoch, before its network was converted."""
+    words = settings(uneven, "early_stopping=2", "epochs=20", "optim.lr=0")
+    _, whole = fit(config(*words))
+    module, resumed = fit(config(*words, f"ckpt_path={tmp_path}/run/checkpoints/last.ckpt"))
+    assert resumed.current_epoch == whole.current_epoch == 3 and module.deployed is not None
+
+
 def test_a_balanced_run_that_is_resumed_is_one_that_was_never_stopped(config, uneven, tmp_path):
     words = settings(uneven, "data.balance=true", "data.augmentation=random_crop", "data.resize=32")
     whole, _ = fit(config(*words))

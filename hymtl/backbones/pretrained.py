@@ -17,6 +17,7 @@ from hymtl.files.download import DownloadError
 
 IMAGENET = "imagenet"
 AUTO = ("resnet18", "efficientnet_lite0")  # what "auto" is: the second where the first's weights cannot be found
+TRAINED = "network.backbone."  # before the names of a backbone in a run's checkpoint
 WEIGHTS_LIMIT = 8 * 2**30  # bytes; the largest published ones take 5 GB
 
 
@@ -147,7 +148,9 @@ def _read_safetensors(file: Path) -> Any:
 
 
 def _body(state: dict[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:
-    """The tensors of the backbone proper, renamed."""
+    """The tensors of the backbone proper, renamed; of a run's own checkpoint, which has them renamed already, those."""
+    if trained := {key[len(TRAINED) :]: value for key, value in state.items() if str(key).startswith(TRAINED)}:
+        return trained
     body = {key: value for key, value in state.items() if not str(key).startswith(backbone.classifier)}
     return {backbone.rename(str(key)): value for key, value in body.items()}
 

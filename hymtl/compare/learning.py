@@ -48,7 +48,9 @@ class LearningCurve:
 
     def __str__(self) -> str:
         if self.growth is None:
-            return f"{self.label}: its rows are not scored on the same photos, so what more would bring is not said."
+            kept = all(row.photos for row in self.rows)
+            reason = "its rows are not scored on the same photos" if kept else "a run of it has no predictions"
+            return f"{self.label}: {reason}, so what more would bring is not said."
         gain, low, high = (100 * points for points in (self.growth.gain, self.growth.low, self.growth.high))
         most = round(self.pictures[-1])
         if self.growth.low > 0:

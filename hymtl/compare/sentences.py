@@ -176,6 +176,8 @@ def epochs(count: int | None) -> str:
 
 
 def _times(factor: float) -> str:
+    if factor < 0.2:
+        return f"1/{1 / factor:.0f} of"
     return f"{factor:.0f} times" if factor >= 10 else f"{factor:.1f} times"
 
 

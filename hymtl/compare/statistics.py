@@ -59,7 +59,7 @@ def growth(fewer: np.ndarray, most: np.ndarray, few: float, many: float, more: f
     Predictable, Empirically", 2017), through these two alone: earlier steps tell less of the next one (Viering and
     Loog, "The Shape of Learning Curves: a Review", 2023). The interval is as wide as that of the step itself, scaled:
     Bonett and Price's for paired proportions (2012), which adds a photo to either side.
-    `benchmarks/learning_curve.py` counts how often it holds.
+    `benchmarks/learning_curve.py` counts how often it holds. None of it is beyond what accuracy can do.
     """
     difference, count = most - fewer, len(most) + 2
     mean = difference.sum() / count
@@ -68,7 +68,8 @@ def growth(fewer: np.ndarray, most: np.ndarray, few: float, many: float, more: f
     errors = [(len(right) - right.sum() + 0.5) / (len(right) + 1) for right in (fewer, most)]
     gain = float(errors[1] * (1 - (errors[1] / errors[0]) ** steps))
     reach = float(stats.norm.ppf(0.975) * steps * deviation)
-    return Growth(gain, gain - reach, gain + reach)
+    least, largest = -float(most.mean()), 1 - float(most.mean())
+    return Growth(*(min(largest, max(least, share)) for share in (gain, gain - reach, gain + reach)))
 
 
 def mcnemar(first_only: int, second_only: int) -> float:

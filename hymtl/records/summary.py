@@ -60,6 +60,12 @@ def text(result: Result, run_dir: str) -> str:
 def _lost(result: Result) -> str:
     photos, start = result.dataset.val, result.probe.val_acc if result.probe else 0.0
     less = round((start - result.accuracy) * photos)
+    if result.best.epoch < result.options.get("head_epochs", 0):
+        return (
+            f"The best epoch is one of the head alone: {result.accuracy:.4f} is {less} of {photos} photos below the "
+            f"{start:.4f} of logistic regression on the same features. Try more strategy.head_epochs or another "
+            "optim.lr for the head, a smaller strategy.backbone_lr for what follows, or strategy=probe."
+        )
     gentle = " or ".join(name for name in GENTLE if name != result.strategy)
     # Even if it was right nowhere else: the exact sign test gives two sides of 0.5**5 more than 0.05.
     won, chance = ("won nothing", ", so few that it may be chance") if less < 6 else ("lost more than it won", "")

@@ -192,6 +192,14 @@ def test_seconds_of_training_that_are_nothing_cost_no_accuracy(tmp_path, seconds
     assert decided(tmp_path).chosen == f"strategy={chosen}"
 
 
+@pytest.mark.parametrize(("fit", "said"), [(3000, "12 times"), (300, "1.2 times"), (100, "0.4 times"), (10, "1/25 of")])
+def test_training_time_is_said_in_times_or_parts(tmp_path, fit, said):
+    cross_validated(tmp_path, "finetune", 400, some(20, 400), fit=250)
+    cross_validated(tmp_path, "frozen", 400, some(200, 400), fit=fit)
+    (sentence,) = [one for one in decided(tmp_path).sentences if one.startswith("strategy=frozen")]
+    assert sentence.endswith(f" and {said} the training time.")
+
+
 def test_folds_that_computed_features_for_the_others_make_training_no_dearer(tmp_path):
     cross_validated(tmp_path, "quantized", 400, some(20, 400), fit=1.0)
     cross_validated(tmp_path, "qat", 400, some(20, 400), fit=20.0)

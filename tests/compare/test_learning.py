@@ -78,6 +78,12 @@ def test_error_that_is_halved_by_each_doubling_is_halved_once_more():
     assert found.high - found.gain == pytest.approx(reach, rel=1e-4) == found.gain - found.low
 
 
+def test_no_gain_is_beyond_what_accuracy_can_do():
+    for few, many in ((shares(4, 4), shares(2, 4)), (shares(0, 4), shares(3, 4))):
+        found = statistics.growth(few, many, 1, 6, 12)
+        assert -many.mean() <= found.low <= found.gain <= found.high <= 1 - many.mean()
+
+
 def test_a_step_that_won_nothing_promises_nothing_but_few_photos_leave_it_open():
     few, many = (statistics.growth(shares(n * 9 // 10, n), shares(n * 9 // 10, n), 100, 200, 400) for n in (50, 5000))
     assert few.gain == many.gain == 0

@@ -10,8 +10,9 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from hymtl import experiment
+from hymtl import checkpoints, experiment
 from hymtl.deploy import artifact, evaluation
+from hymtl.errors import HymtlError
 from hymtl.records import summary
 from tests.strategies.test_strategies import HEAD, check_int8, trainable, transferred
 
@@ -171,6 +172,44 @@ def weights(tmp_path):
     return file
 
 
+def test_what_a_run_learned_begins_another_as_its_weights_with_a_head_of_its_own(
+    config, ten_classes, pictures, tmp_path
+):
+    first = config("strategy=finetune", *SMALL, f"data.root={ten_classes}", "epochs=1", "optim.lr=0.1")
+    first.run_dir = str(tmp_path / "first")
+    experiment.run(first)
+    best = tmp_path / "first" / "checkpoints" / "best.ckpt"
+    trained = checkpoints.read(best)["state_dict"]
+    words = [word for word in SMALL if "weights" not in word] + [f"backbone.weights={best}"]
+    built = experiment.prepare(config("strategy=probe", *words, f"data.root={pictures}"))
+    experiment.fit(built)
+    body = built.module.network.backbone.state_dict()
+    assert all(torch.equal(value, trained[f"network.backbone.{name}"]) for name, value in body.items())
+    assert built.module.network.head.out_features == 2 and built.trainer.current_epoch == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["optim.lr=1e-5"], "its run had other settings, optim.lr (0.1, now 1e-05), and a checkpoint"),
+        (["strategy=lp_ft", "optim.lr=0.1"], "its run had other settings, strategy."),
+        (["data.root={pictures}"], "its dataset has changed since"),
+    ],
+)
+def test_a_checkpoint_of_other_settings_or_pictures_is_not_gone_on_with(
+    config, ten_classes, pictures, tmp_path, words, said
+):
+    base = ["strategy=finetune", *SMALL, f"data.root={ten_classes}", "optim.lr=0.1"]
+    first = config(*base, "epochs=1")
+    first.run_dir = str(tmp_path / "first")
+    experiment.run(first)
+    last = tmp_path / "first" / "checkpoints" / "last.ckpt"
+    assert experiment.run(config(*base, "epochs=2", f"ckpt_path={last}")).epochs == 2
+    with pytest.raises(HymtlError) as refused:
+        experiment.run(config(*base, f"ckpt_path={last}", *(word.format(pictures=pictures) for word in words)))
+    assert said in str(refused.value) and f"new run with its weights: backbone.weights={last}." in str(refused.value)
+
+
 def test_a_run_that_ends_below_a_probe_on_its_start_says_so(config, ten_classes, weights):
     words = [word for word in SMALL if "weights" not in word] + [f"backbone.weights={weights}"]
     cfg = config("strategy=finetune", *words, f"data.root={ten_classes}", "epochs=1", "optim.lr=0")
@@ -179,6 +218,9 @@ def test_a_run_that_ends_below_a_probe_on_its_start_says_so(config, ten_classes,
     assert json.loads((Path(cfg.run_dir) / "result.json").read_text())["probe"]["val_acc"] == ended.probe.val_acc
     said = summary.text(ended, cfg.run_dir)
     assert f"below the {ended.probe.val_acc:.4f} of logistic regression" in said and "Try strategy=probe" in said
+    of_the_head = ended.model_copy(update={"options": {"head_epochs": 3, "backbone_lr": 1e-4}})
+    said = summary.text(of_the_head, cfg.run_dir)
+    assert "The best epoch is one of the head alone" in said and "Training the backbone" not in said
 
     def accurate(value):
         changed = {"best": ended.best.model_copy(update={"val_acc": value})}
