@@ -53,6 +53,7 @@ for copy in sys.argv[2:]:
 """
 
 
+@pytest.mark.second
 def test_copies_alone_classify_as_recorded_to_the_photo(fitted, pictures, tmp_path):
     """In a new process, in a folder without any config."""
     strategies = ("finetune", "frozen", "quantized", "qat", "ptq")

@@ -51,6 +51,7 @@ BAD_INPUT = [
 ]
 
 
+@pytest.mark.second
 def test_bad_input_ends_in_one_clear_message(shell, tmp_path, pictures):
     """Two commands at a time, as most of their time is the start of Python."""
 

@@ -90,6 +90,7 @@ def of_seed(folder, seed):
     return next(folder.glob(f"*seed={seed},*"))
 
 
+@pytest.mark.second
 def test_killed_in_the_middle_and_run_again_equals_never_having_stopped(sweep, pictures, tmp_path):
     words = [*SMALL, f"data.root={pictures}", "hydra.job.name=train", f"hydra.sweep.dir={tmp_path}/sweep", "seed=0,1,2"]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
