@@ -12,8 +12,6 @@ from hymtl import fingerprint
 from hymtl.errors import HymtlError
 from hymtl.files import WriteError, tensors
 
-# Of a module: what a checkpoint of other values would silently keep.
-SETTINGS = ("strategy", "classes", "optim", "scheduler", "resize", "class_weights", "mixing", "seed")
 REASON = 300  # characters of an error in other words than ours
 PARTS = {"state_dict": dict, "epoch": int, "global_step": int, "loops": dict, "callbacks": dict}
 
@@ -72,8 +70,8 @@ def check(ckpt_path: str | None, hparams: Mapping[str, Any], *, goes_on: bool) -
                 f"with sha256 {digest:.12} to {now['name']} with {now['digest'] or 'none':.12}. Put back what it began "
                 f"with. {instead}"
             )
-    known = [name for name in SETTINGS if name in before]  # younger than some checkpoints
-    then, now = ({name: of.get(name) for name in known} for of in (before, hparams))
+    known = (before.keys() & hparams.keys()) - {"sources"}  # some are younger than some checkpoints
+    then, now = ({name: of[name] for name in known} for of in (before, hparams))
     if not goes_on and (differing := fingerprint.differences(then, now)):
         raise HymtlError(
             f"{ckpt_path} cannot be gone on with: its run had other settings, {', '.join(differing)}, and a checkpoint "

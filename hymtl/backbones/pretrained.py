@@ -149,7 +149,9 @@ def _read_safetensors(file: Path) -> Any:
 
 def _body(state: dict[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:
     """The tensors of the backbone proper, renamed; of a run's own checkpoint, which has them renamed already, those."""
-    if trained := {key[len(TRAINED) :]: value for key, value in state.items() if str(key).startswith(TRAINED)}:
+    if trained := {
+        str(key).removeprefix(TRAINED): value for key, value in state.items() if str(key).startswith(TRAINED)
+    }:
         return trained
     body = {key: value for key, value in state.items() if not str(key).startswith(backbone.classifier)}
     return {backbone.rename(str(key)): value for key, value in body.items()}

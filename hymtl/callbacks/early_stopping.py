@@ -5,9 +5,8 @@ from pytorch_lightning import callbacks
 
 
 class EarlyStopping(callbacks.EarlyStopping):
-    """Lightning's, which a run that had stopped by it, and was killed before its end, has no further epoch with.
-
-    Lightning's own asks only after an epoch, so that such a run would go on once more.
+    """Lightning's own asks only after an epoch: a run that it had stopped, and that was killed before its record was
+    written, would train once more as it is resumed.
     """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

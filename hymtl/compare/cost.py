@@ -40,11 +40,11 @@ def cheapest(costs: Sequence[Cost]) -> int:
         left = [place for place in left if (time := costs[place].time) and not time.differs(fastest)]
     small = min(costs[place].bytes for place in left) * (1 + SAME_SIZE)
     left = [place for place in left if costs[place].bytes <= small]
-    known = [seconds for place in left if (seconds := costs[place].seconds) is not None]
-    quick = max(min(known) * SAME_EFFORT, min(known) + SAME_SECONDS) if known else 0.0
-    return next(
-        (place for place in left if (seconds := costs[place].seconds) is not None and seconds <= quick), left[0]
-    )
+    known = {place: seconds for place in left if (seconds := costs[place].seconds) is not None}
+    if not known:
+        return left[0]
+    least = min(known.values())
+    return next(place for place, took in known.items() if took <= max(least * SAME_EFFORT, least + SAME_SECONDS))
 
 
 def cheaper(one: Cost, other: Cost) -> bool:

@@ -246,7 +246,7 @@ def _digest(name: str | None, seed: int) -> bytes:
 def _check_parts(parts: list[list[Photo]], classes: list[str]) -> None:
     """Refuse folds of which one lacks a class, whichever is asked for: groups may leave none for it."""
     for number, part in enumerate(parts):
-        for label in sorted(set(range(len(classes))) - {photo.label for photo in part}):
+        for label in _absent(part, classes):
             groups = len({photo.group for part in parts for photo in part if photo.label == label})
             raise HymtlError(
                 f"data.folds={len(parts)}: class {classes[label]} has {groups} group{'s' * (groups != 1)} of photos, "
@@ -256,11 +256,16 @@ def _check_parts(parts: list[list[Photo]], classes: list[str]) -> None:
 
 def _check_classes(splits: Splits, classes: list[str]) -> None:
     for name, split in splits.items():
-        for label in sorted(set(range(len(classes))) - {photo.label for photo in split}):
+        for label in _absent(split, classes):
             raise HymtlError(
                 f"data.folds and data's fractions leave no photo of class {classes[label]} in {name}. "
                 f"Give other numbers, or more photos{' and groups' if _has_groups(split) else ''}."
             )
+
+
+def _absent(photos: list[Photo], classes: list[str]) -> list[int]:
+    """Labels of classes that no photo shows."""
+    return sorted(set(range(len(classes))) - {photo.label for photo in photos})
 
 
 def _check_groups(splits: Splits) -> None:

@@ -289,13 +289,13 @@ def test_solving_a_head_says_nothing_of_the_epochs_that_follow(pictures, monkeyp
 def test_the_pace_is_that_of_epochs_like_those_to_come(strategy, seconds, in_time, monkeypatch):
     clock, epochs = 0.0, 10
     monkeypatch.setattr(time, "time", lambda: clock)
-    fixed = None if strategy == "finetune" else "a backbone"
-    module = SimpleNamespace(strategy=SimpleNamespace(fixed_backbone=lambda _: fixed), network=None)
+    data = SimpleNamespace(pictures="pictures", batches="pictures" if strategy == "finetune" else "features")
     deadline, stopped = Deadline(until=400.0), False
     for epoch, took in enumerate([0, *seconds]):
         clock += took
         try:
-            deadline.on_train_epoch_start(SimpleNamespace(max_epochs=epochs, current_epoch=epoch), module)
+            trainer = SimpleNamespace(max_epochs=epochs, current_epoch=epoch, datamodule=data)
+            deadline.on_train_epoch_start(trainer, None)
         except OutOfTime:
             stopped = True
     assert stopped is not in_time
