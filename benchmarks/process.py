@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 30  # seconds that a server has to end
 BUSY = 0.02  # the share of one core that looking at memory may take from what is measured
 
 
@@ -76,6 +77,15 @@ def serving(command: list[str], **options: Any) -> Iterator[str]:
             raise RuntimeError(f"{' '.join(command)} printed no address:\n{''.join(said)}")
         finally:
             server.terminate()
+            _last_words(server)
+
+
+def _last_words(server: subprocess.Popen) -> None:
+    """Read until it has ended: TensorBoard speaks before it goes, and one that nobody hears may serve for ever."""
+    try:
+        server.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        server.kill()
 
 
 class _Memory:

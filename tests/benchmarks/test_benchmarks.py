@@ -1,6 +1,7 @@
 """The benchmarks still run, and print what README shows of them. No time is asserted: machines differ."""
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -157,6 +158,33 @@ def test_a_server_gives_its_address_and_one_that_has_none_says_what_it_printed()
         assert address == "http://127.0.0.1:1"
     with pytest.raises(RuntimeError, match="port 1 is taken"), process.serving(["echo", "port 1 is taken"]):
         pass
+
+
+TALKS = """
+import pathlib, signal, sys, time
+def end(number, frame):
+    print("x" * 1_000_000)  # more than a pipe holds
+    pathlib.Path(sys.argv[1]).touch()
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+print("page at http://127.0.0.1:1")
+time.sleep(600)
+"""
+
+
+def test_a_server_is_heard_to_its_last_word(tmp_path):
+    with process.serving([sys.executable, "-u", "-c", TALKS, str(tmp_path / "ended")]):
+        pass
+    assert (tmp_path / "ended").exists()
+
+
+def test_a_server_that_does_not_end_is_killed(monkeypatch):
+    monkeypatch.setattr(process, "PATIENCE", 0.5)
+    deaf = "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(f'http://{os.getpid()}')\n"
+    with process.serving([sys.executable, "-u", "-c", f"{deaf}while True: signal.pause()"]) as address:
+        server = int(address.removeprefix("http://"))
+    with pytest.raises(ProcessLookupError):
+        os.kill(server, 0)
 
 
 @pytest.mark.slow
