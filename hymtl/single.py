@@ -15,7 +15,6 @@ from hymtl.errors import HymtlError
 from hymtl.files import locked
 from hymtl.folder import CHECKPOINTS
 from hymtl.records import failure, result
-from hymtl.records.failure import Failure
 from hymtl.records.result import Result
 from hymtl.runtime import train_command
 
@@ -36,8 +35,7 @@ def run(cfg: DictConfig) -> Result | None:
         try:
             made = _finished(cfg, folder) or _made(cfg, folder)
         except HymtlError as error:
-            record = Failure(format=failure.FORMAT, error=str(error), overrides=list(HydraConfig.get().overrides.task))
-            records.write(record, folder / failure.FILE)
+            failure.write(folder, str(error), HydraConfig.get().overrides.task)
             raise
     return made
 

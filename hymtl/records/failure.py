@@ -1,5 +1,6 @@
 """``failure.json``: why a job of a sweep failed, beside the jobs that did not."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hymtl import records
@@ -15,6 +16,11 @@ class Failure(Record):
     format: int = 1  # as first written, without this number
     error: str = "no reason recorded"
     overrides: list[str] = []
+
+
+def write(folder: Path, words: str, overrides: Sequence[str]) -> None:
+    """Keep why the job in ``folder`` failed, in place of what was kept before."""
+    records.write(Failure(format=FORMAT, error=words, overrides=list(overrides)), folder / FILE)
 
 
 def error(folder: Path) -> str | None:

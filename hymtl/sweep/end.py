@@ -4,6 +4,7 @@ import atexit
 import os
 import shlex
 import sys
+import traceback
 from pathlib import Path
 
 from hydra.experimental.callback import Callback
@@ -34,16 +35,24 @@ class CompareAtTheEnd(Callback):
         self.earlier = _failures(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
-        """Print the comparison, then exit with code 1 if a job of this attempt failed, naming each."""
+        """Print the comparison, then exit with code 1 if it or a job of this attempt failed, naming each."""
         atexit.unregister(self._cut_short)
-        sweep = Path(config.hydra.sweep.dir)
-        failed = self._failed(sweep)
+        if not self._told(Path(config.hydra.sweep.dir)):
+            sys.exit(1)  # Hydra would turn any other exception of a callback into a warning
+
+    def _told(self, sweep: Path) -> bool:
+        """Whether nothing failed."""
+        failed, compared = self._failed(sweep), False
         try:
             _compare(sweep)
-        finally:
-            if failed:
-                print(_said(failed, sweep), file=sys.stderr)
-                sys.exit(1)  # Hydra would turn any other exception of a callback into a warning
+            compared = True
+        except HymtlError as error:
+            print(f"hymtl: {error}", file=sys.stderr)
+        except Exception:
+            traceback.print_exc()
+        if failed:
+            print(_said(failed, sweep), file=sys.stderr)
+        return compared and not failed
 
     def _failed(self, sweep: Path) -> list[Path]:
         """The failures of this attempt."""
@@ -53,20 +62,15 @@ class CompareAtTheEnd(Callback):
         """As the process ends without having come here: a worker was killed, or a search found nothing that works."""
         if os.getpid() != process or signals.stopped():  # forked; or it was said as the signal came
             return
-        failed, unfinished = self._failed(sweep), _unfinished(sweep)
-        if unfinished:
+        if unfinished := _unfinished(sweep):
             jobs = "".join(f"\n{folder.relative_to(sweep)}" for folder in unfinished)
             print(
                 f"The sweep was cut short, and these jobs with it:{jobs}\n"
                 f"The same command with hydra.sweep.dir={sweep} goes on where they were.",
                 file=sys.stderr,
             )
-        elif failed:
-            try:
-                _compare(sweep)
-            except HymtlError as error:
-                print(error, file=sys.stderr)
-            print(_said(failed, sweep), file=sys.stderr)
+        elif self._failed(sweep):
+            self._told(sweep)
 
 
 def _unfinished(sweep: Path) -> list[Path]:

@@ -17,7 +17,6 @@ from hymtl.files import locked, write_whole
 from hymtl.recording import git_commit
 from hymtl.records import failure, predictions, result
 from hymtl.records import job as job_record
-from hymtl.records.failure import Failure
 from hymtl.records.job import Job
 from hymtl.records.result import Result
 from hymtl.signals import OutOfTime
@@ -138,8 +137,7 @@ def _record_stop(error: OutOfTime, folder: Path) -> None:
 def _record_failure(error: Exception, folder: Path) -> None:
     meant_to_be_read = isinstance(error, HymtlError | CompactHydraException)
     words = str(error) if meant_to_be_read else f"{type(error).__name__}: {error}"
-    overrides = list(HydraConfig.get().overrides.task)
-    records.write(Failure(format=failure.FORMAT, error=words, overrides=overrides), folder / failure.FILE)
+    failure.write(folder, words, HydraConfig.get().overrides.task)
     log.error("%s: failed. %s", folder.name, error, exc_info=None if meant_to_be_read else error)
 
 

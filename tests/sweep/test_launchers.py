@@ -12,6 +12,7 @@ from hymtl import records
 from hymtl.records import result
 from hymtl.runtime import JOBS
 from hymtl.sweep import end, slots
+from tests.compare import runs
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -96,3 +97,12 @@ def test_failures_are_named_where_the_comparison_cannot_be_written(tmp_path, cap
     end.CompareAtTheEnd()._cut_short(tmp_path, os.getpid())
     said = capsys.readouterr().err
     assert "comparison.csv cannot be written" in said and "1 job failed. The same command with" in said
+
+
+def test_a_comparison_that_cannot_be_written_fails_the_sweep_in_words(tmp_path, capsys):
+    runs.write(tmp_path / "job")
+    (tmp_path / "comparison.csv").mkdir()
+    with pytest.raises(SystemExit, match="1"):
+        end.CompareAtTheEnd().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    said = capsys.readouterr().err
+    assert said.startswith("hymtl: ") and "comparison.csv cannot be written" in said and "failed" not in said
