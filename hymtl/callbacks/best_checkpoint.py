@@ -48,7 +48,7 @@ class BestCheckpoint(ModelCheckpoint):
         return super().state_dict() | own
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        _check(state_dict)
+        _check(state_dict, scored=self.monitor is not None)
         super().load_state_dict(self._brought_here(state_dict))
         self.best_loss, self.best_epoch = state_dict["best_loss"], state_dict["best_epoch"]
         # Checkpoints of earlier versions, which knew val/acc alone, lack these.
@@ -73,10 +73,14 @@ class BestCheckpoint(ModelCheckpoint):
         }
 
 
-def _check(state: dict[str, Any]) -> None:
-    """A checkpoint may come from anyone, and a path in it lead anywhere: the best is one file beside the last."""
+def _check(state: dict[str, Any], *, scored: bool) -> None:
+    """A checkpoint may come from anyone, and a path in it lead anywhere: the best is one file beside the last.
+
+    ``scored``: whether it is the best by what is monitored, and not the last.
+    """
     score, kept = state["best_model_score"], state["best_k_models"]
-    if not isinstance(score, Tensor) or score.numel() != 1 or not isinstance(state["best_epoch"], int):
+    one = isinstance(score, Tensor) and score.numel() == 1 if scored else score is None
+    if not one or not isinstance(state["best_epoch"], int):
         raise ValueError("it does not say which epoch was the best")
     for name in ("best_loss", "best_acc", "best_balanced_acc"):
         if not isinstance(state.get(name, 0.0), int | float | None):

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 import hymtl
@@ -22,10 +23,12 @@ from hymtl.choose import budget as budget_of_race
 from hymtl.choose import jobs
 from hymtl.choose import race as race_of_strategies
 from hymtl.choose.budget import Budget
+from hymtl.compare.rows import Row
 from hymtl.data.photos import read_folder
 from hymtl.data.splits import arrange
 from hymtl.features import probe
 from hymtl.features.batches import FeatureBatches
+from hymtl.module import TransferModule
 from hymtl.records import predictions
 from hymtl.records.benchmark import Time
 from hymtl.records.choice import Choice, Limits
@@ -142,6 +145,40 @@ def test_the_same_command_again_finds_all_done_and_decides_alike(race, pictures,
     assert {file: file.stat().st_mtime_ns for file in race.rglob("result.json")} == before
     again = chosen(race)
     assert (again.chosen, again.test, again.epochs) == (choice.chosen, choice.test, choice.epochs)
+
+
+def test_a_winner_that_was_stopped_goes_on_from_its_last_epoch(race, pictures, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(Row, "agreed_epoch", EPOCHS - 1)
+
+    begin = TransferModule.on_train_epoch_start
+
+    def stop(module):
+        if module.trainer.limit_val_batches == 0 and module.current_epoch == 1:
+            raise KeyboardInterrupt
+        begin(module)
+
+    weights = []
+    for name, stops in (("whole", False), ("stopped", True)):
+        for fold in folds(race, "scratch"):
+            shutil.copytree(fold, tmp_path / name / fold.name)
+        if stops:
+            with monkeypatch.context() as patch:
+                patch.setattr(TransferModule, "on_train_epoch_start", stop)
+                assert raced(pictures, tmp_path / name, "choose.strategies=scratch") != 0
+        assert raced(pictures, tmp_path / name, "choose.strategies=scratch") == 0
+        weights.append(torch.load(tmp_path / name / "winner" / "artifact" / "weights.pt", weights_only=True))
+    assert "winner: resumed after 1 of 2 epochs" in "".join(capfd.readouterr())
+    assert chosen(tmp_path / "stopped").test == chosen(tmp_path / "whole").test
+    for key, tensor in weights[0].items():
+        assert torch.equal(tensor, weights[1][key]), key
+
+
+def test_a_winner_of_runs_that_validate_seldom_has_its_checkpoint(pictures, monkeypatch, tmp_path):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    words = ["choose.strategies=scratch", "+trainer.check_val_every_n_epoch=2"]
+    assert raced(pictures, tmp_path / "sweep", *words) == 0
+    assert chosen(tmp_path / "sweep").test
 
 
 def test_folds_of_other_settings_are_refused_and_nothing_is_lost(race, pictures, monkeypatch, tmp_path, capfd):
