@@ -1,13 +1,13 @@
 """``choose.hours``: how long each job may take, so that all of it, the winner's training included, ends in time."""
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from hymtl import records
+from hymtl.errors import HymtlError
 from hymtl.records import job, race, result
 from hymtl.records.race import Race
 
@@ -19,45 +19,42 @@ class Budget:
     """The seconds of a race in ``folder``, those of attempts that were cut short included."""
 
     def __init__(self, folder: Path, hours: float | None) -> None:
-        self.hours = hours
-        earlier = _earlier(folder)
-        self.record = Race(began=time.time(), spent=earlier)
+        self.hours, self.file = hours, folder / race.FILE
+        before = records.found(Race, self.file)
+        self.earlier, self.began = before.spent if before else 0.0, time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
-        records.write(self.record, folder / race.FILE)
+        self.keep()
 
     @property
     def spent(self) -> float:
         """Seconds."""
-        return self.record.spent + time.time() - self.record.began
+        return self.earlier + time.monotonic() - self.began
 
     def left(self) -> float:
         """Seconds; infinite without a limit."""
         return float("inf") if self.hours is None else self.hours * 3600 * (1 - KEPT) - self.spent
 
+    def keep(self) -> None:
+        """Write down what was spent until now."""
+        records.write(Race(spent=self.spent), self.file)
 
-@contextlib.contextmanager
-def living(folder: Path) -> Iterator[None]:
-    """The age of a race's record is the time since it was last alive, however it ends: within, it is touched again."""
-    ended = threading.Event()
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Within, that is written down again and again, as nobody knows how an attempt will end."""
+        ended = threading.Event()
 
-    def beat() -> None:
-        while not ended.wait(BEAT):
-            with contextlib.suppress(OSError):
-                os.utime(folder / race.FILE)
+        def beat() -> None:
+            while not ended.wait(BEAT):
+                with contextlib.suppress(HymtlError, OSError):  # a disk that is full may have room again
+                    self.keep()
 
-    threading.Thread(target=beat, daemon=True).start()
-    try:
-        yield
-    finally:
-        ended.set()
-
-
-def _earlier(folder: Path) -> float:
-    """What earlier attempts took, up to the last sign of life of each."""
-    before = records.found(Race, folder / race.FILE)
-    if before is None:
-        return 0.0
-    return before.spent + max(0.0, (folder / race.FILE).stat().st_mtime - before.began)
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
 
 def took(folder: Path) -> float:

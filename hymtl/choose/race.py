@@ -81,7 +81,7 @@ def run(config: DictConfig, arguments: list[str], check: Check, launch: Launch) 
     folder = Path(config.hydra.sweep.dir)
     settings = {name: config.choose[name] for name in choice_record.Limits.model_fields}
     race = Race(config, arguments, launch, folder, choice_record.limits(settings), Budget(folder, config.choose.hours))
-    with budget.living(folder):
+    with race.budget.running():
         _check_earlier(race, check)
         for strategy in jobs.strategies(config):
             reason = _tried(race, strategy)
@@ -177,6 +177,8 @@ def _stopped(race: Race, strategy: str) -> str | None:
     table = race.table()
     assert table
     row = next(row for row in table.rows if choice.strategy(row) == strategy)
+    if lost := [run.folder.name for run in row.runs if not run.predictions]:
+        return f"{' and '.join(lost)} lost predictions.csv. Move that folder away, and the same command makes it anew"
     whole = [
         other for other in table.rows if race.whole(choice.strategy(other)) and not choice.obstacle(other, race.limits)
     ]

@@ -1,4 +1,4 @@
-"""``race.json``: when the attempts at a race began, and what earlier ones took."""
+"""``race.json``: what the attempts at a race took."""
 
 from hymtl.records import Record
 
@@ -7,8 +7,7 @@ FORMAT = 1
 
 
 class Race(Record):
-    """``began`` is the last attempt's beginning, in seconds since 1970; ``spent`` the seconds of those before."""
+    """``spent`` are the seconds of all attempts, up to the last sign of life of each."""
 
     format: int = FORMAT
-    began: float
     spent: float = 0.0
