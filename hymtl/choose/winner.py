@@ -1,6 +1,7 @@
 """The winner: trained once more on all but the test part, then scored there, once, as it is and changed."""
 
 import logging
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,17 +9,18 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from hymtl import records
-from hymtl.choose import changes, jobs
+from hymtl.choose import changes, jobs, looks
 from hymtl.compare import bounds
 from hymtl.compare.sentences import epochs as epochs_in_words
 from hymtl.compare.sentences import sentences
 from hymtl.data.splits import ASIDE
-from hymtl.errors import HymtlError
+from hymtl.errors import HymtlError, printable
 from hymtl.experiment import find_photos
 from hymtl.records import choice as choice_record
 from hymtl.records import failure, result
 from hymtl.records import job as job_record
 from hymtl.records.choice import Choice, Part
+from hymtl.records.look import Look
 from hymtl.resuming import quote
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 
 def check_photos(cfg: DictConfig, done: Iterable[Path]) -> None:
     """Refuse, before anything trains, pictures too few for the folds and the test part, or others than the runs in the
-    folders ``done`` were made of.
+    folders ``done`` were made of; warn where the test part was scored before, by races in other folders.
 
     Raises:
         HymtlError: naming the class and the setting, or the run.
@@ -37,7 +39,8 @@ def check_photos(cfg: DictConfig, done: Iterable[Path]) -> None:
     cfg = cfg.copy()
     cfg.data.fold = 0
     photos = find_photos(cfg)
-    if not photos.splits.get(ASIDE):
+    test = photos.splits.get(ASIDE)
+    if not test:
         raise HymtlError(
             "data.test_fraction=0: experiment=choose scores what it chose on a test part that nothing was chosen by. "
             "Give data.test_fraction=0.2."
@@ -49,6 +52,15 @@ def check_photos(cfg: DictConfig, done: Iterable[Path]) -> None:
                 f"{folder} holds the result of other pictures: their sha256 is {digest:.12s}, that of {photos.root} is "
                 f"now {photos.digest:.12s}. Results on different pictures are never mixed: give another "
                 "hydra.sweep.dir, or put the pictures back."
+            )
+    here = str(Path(cfg.hydra.sweep.dir).absolute())
+    for look in looks.before(test):
+        if look.folder != here:
+            # Hydra makes logging ready with the first job.
+            print(
+                f"!!! the test part was scored before, for {printable(looks.words(look))}: whatever is chosen after such "
+                f"a score is promised too much. data.split_seed={cfg.data.split_seed + 1} sets other photos aside.",
+                file=sys.stderr,
             )
 
 
@@ -78,7 +90,8 @@ def crown(race: "Race", chosen: Choice) -> None:
     made, failed = result.found(folder), failure.error(folder)
     if failed or made is None or made.test is None:
         raise HymtlError(f"The winner, {strategy}, could not be trained in {folder}: {failed or 'it left no result'}")
-    chosen.test = _scored(race.cfg, folder, made, chosen)
+    chosen.copies = max(chosen.copies, len(made.copies))
+    chosen.test = _scored(race, folder, made, chosen)
     chosen.hours = race.budget.spent / 3600
     chosen.sentences = sentences(chosen)
     records.write(chosen, file)
@@ -94,12 +107,25 @@ def _earlier(folder: Path, strategy: str, epochs: int | None) -> str | None:
     return None if (made.strategy, asked) == (strategy, epochs) else f"{made.strategy} for {epochs_in_words(asked)}"
 
 
-def _scored(cfg: DictConfig, folder: Path, made: result.Result, chosen: Choice) -> Part:
+def _scored(race: "Race", folder: Path, made: result.Result, chosen: Choice) -> Part:
     """What the winner does on the test part, beside what was promised."""
     assert made.test and made.test.photos
-    cfg = cfg.copy()
+    cfg = race.cfg.copy()
     cfg.choose.held_out = []  # with the test part, as the winner was
     test, winner = find_photos(cfg).splits["test"], chosen.of(chosen.chosen)
-    promised = bounds.promised(winner.accuracy, winner.photos, len(test), chosen.folds, winner.between)
-    changed = changes.score(folder, test)
-    return Part(photos=len(test), trained=made.dataset.train, acc=made.test.acc, promised=promised, changed=changed)
+    look = Look(
+        folder=str(race.folder.absolute()),
+        chosen=f"{chosen.chosen} ({epochs_in_words(chosen.epochs)})",
+        config_hash=records.read(job_record.Job, folder / job_record.FILE).config_hash,
+        photos=[photo.digest for photo in test],
+    )
+    earlier = [looks.words(other) for other in looks.before(test) if other.config_hash != look.config_hash]
+    looks.keep(look)
+    return Part(
+        photos=len(test),
+        trained=made.dataset.train,
+        acc=made.test.acc,
+        promised=bounds.promised(winner.accuracy, winner.photos, len(test), chosen.folds, winner.between),
+        changed=changes.score(folder, test),
+        looks=earlier,
+    )

@@ -47,6 +47,8 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
     close = [place for place, row in enumerate(able) if row is best or near(difference(best, row), limits.margin)]
     close.sort(key=lambda place: (-round(corrected(able[place]), 6), costs[place].seconds or 0.0))
     chosen = able[close[cheapest([costs[place] for place in close])]]
+    if round(corrected(chosen), 6) == round(corrected(best), 6):
+        best = chosen
     level = ERROR / max(1, math.comb(len(table.rows), 2))
     others = [difference(row, chosen) for row in able if row is not chosen]
     short = max((pair.above(level) for pair in others), default=0.0)
@@ -57,10 +59,11 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
         candidates=[_candidate(row, chosen, reasons[row.label], level) for row in sorted(table.rows, key=_rank)],
         chosen=chosen.label,
         best=best.label,
-        sure=short <= limits.margin,
+        sure=short <= limits.margin if others else None,
         short=max(0.0, short),
         needed=_needed(others, limits.margin, level) if short > limits.margin else None,
         commonest=_commonest(chosen),
+        copies=table.copies,
         absent={name: reason for name, reason in obstacles.items() if name not in map(strategy, table.rows)},
         folds=folds,
         epochs=chosen.agreed_epoch + 1 if folds else None,

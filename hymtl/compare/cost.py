@@ -44,7 +44,12 @@ def cheapest(costs: Sequence[Cost]) -> int:
     if not known:
         return left[0]
     least = min(known.values())
-    return next(place for place, took in known.items() if took <= max(least * SAME_EFFORT, least + SAME_SECONDS))
+    return next(place for place, took in known.items() if not quicker(least, took))
+
+
+def quicker(one: float, other: float) -> bool:
+    """Whether a training of so many seconds counts as quicker than another."""
+    return other > max(one * SAME_EFFORT, one + SAME_SECONDS)
 
 
 def cheaper(one: Cost, other: Cost) -> bool:

@@ -6,16 +6,18 @@ Accuracies are shown as fractions, differences in points, of which a hundred mak
 import math
 from collections.abc import Iterator
 
-from hymtl.compare.cost import Cost, cheaper, comparable
+from hymtl.compare.cost import Cost, cheaper, comparable, quicker
 from hymtl.compare.statistics import wilson
 from hymtl.records.benchmark import Time
 from hymtl.records.choice import Candidate, Choice, Gap, Limits, Part
+from hymtl.records.summary import COPIES, across
 
 
 def sentences(choice: Choice) -> list[str]:
     """All of them, the decision first."""
     chosen = choice.of(choice.chosen)
     said = [f"Ship {chosen.label}: {_scored(chosen, choice)}, {_cost(chosen)}.", _why(choice), _sure(choice)]
+    said += [f"{across(choice.copies)}, so accuracies here flatter. {COPIES}"] if choice.copies else []
     said += [*_no_more_than_guessed(choice, chosen), *_unsteady(chosen), *_may_be_late(chosen, choice.limits)]
     said += [_runner_up(candidate, chosen) for candidate in choice.candidates if _competes(candidate, chosen)]
     said += [_left_out(candidate) for candidate in choice.candidates if candidate.obstacle]
@@ -63,21 +65,24 @@ def _sure(choice: Choice) -> str:
     able = [candidate for candidate in choice.candidates if candidate.obstacle is None]
     percent = f"{choice.confidence:.0%}"
     if len(choice.candidates) == 1:
-        return "How others would have done is not known." if choice.absent else "It has no rival."
+        return "How others would have done is not known."
     if len(able) == 1:
         return "The others cannot be chosen; how they compare is said below."
-    others = "none of the others" + (" that can be chosen" if len(able) < len(choice.candidates) else "")
+    rivals = [candidate.label for candidate in able if candidate.label != choice.chosen]
+    one, it = ("one of the others", "one of them") if len(rivals) > 1 else (rivals[0], "it")
+    none = f"none of the others{' that can be chosen' * (len(able) < len(choice.candidates))} is"
+    none = none if len(rivals) > 1 else f"{rivals[0]} is not"
     if choice.sure and choice.short == 0:
-        return f"Sure at {percent}: {others} is better."
+        return f"Sure at {percent}: {none} better."
     if choice.sure:
-        return f"Sure at {percent}: {others} is better by more than {_points(choice.short)}."
+        return f"Sure at {percent}: {none} better by more than {_points(choice.short)}."
     photos = choice.of(choice.chosen).photos
     more = ""
     if choice.needed:
         more = f" About {_rounded(choice.needed)} photos would tell, if the differences stayed what they are."
     return (
-        f"Cannot tell: {photos} photos do not show that {others} is better by more than the margin. At "
-        f"{percent}, one of them may be better by up to {_points(choice.short)}.{more}"
+        f"Cannot tell: {photos} photos leave open whether {one} is better by more than the margin. At {percent}, {it} "
+        f"may be better by up to {_points(choice.short)}.{more}"
     )
 
 
@@ -123,7 +128,11 @@ def _runner_up(candidate: Candidate, chosen: Candidate) -> str:
     if gap is None:
         return f"{candidate.label} was not scored on the same photos."
     training = ""
-    if candidate.seconds and chosen.seconds:
+    if (
+        candidate.seconds
+        and chosen.seconds
+        and (candidate.seconds > chosen.seconds or quicker(candidate.seconds, chosen.seconds))
+    ):  # or it would be said to cost less, and not to
         training = f" and {_times(candidate.seconds / chosen.seconds)} the training time"
     return (
         f"{candidate.label} would have brought {_brought(gap)}{_taken_off(candidate)}, at {_cost(candidate)}{training}."
@@ -149,12 +158,16 @@ def _last(choice: Choice, chosen: Candidate) -> Iterator[str]:
     test, (low, high) = choice.test, choice.test.promised
     trained = chosen.photos if test.trained is None else test.trained
     photos = f"{'all ' if trained == chosen.photos else ''}{trained} other photos"
-    kept = _kept(test)
+    when = "by the folds alone" if test.looks else "before the test part was looked at"
     yield (
-        f"Promised, before the test part was looked at: an accuracy of {low:.3f} to {high:.3f} on its {test.photos} "
-        f"photos (95 % interval). Trained once more on {photos}, for {epochs(choice.epochs)}, it has {test.acc:.4f}: "
-        f"{kept}."
+        f"Promised, {when}: an accuracy of {low:.3f} to {high:.3f} on its {test.photos} photos (95 % interval). "
+        f"Trained once more on {photos}, for {epochs(choice.epochs)}, it has {test.acc:.4f}: {_kept(test)}."
     )
+    if test.looks:
+        yield (
+            f"Most of these photos were scored before, for {'; '.join(test.looks)}: to whoever went by that score, "
+            "this one promises too much. Another data.split_seed and hydra.sweep.dir set other photos aside."
+        )
     if test.changed:
         changed = ", ".join(f"{accuracy:.4f} {name}" for name, accuracy in test.changed.items())
         yield f"On the same photos changed: {changed}."

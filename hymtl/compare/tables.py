@@ -10,6 +10,7 @@ from hymtl.compare import learning, statistics
 from hymtl.compare.learning import LearningCurve
 from hymtl.compare.rows import Photos, Row, paired
 from hymtl.compare.runs import Run
+from hymtl.records.summary import COPIES, across
 
 PAIRS_UP_TO = 12  # rows of which all pairs are tested; of more, each against the best one
 
@@ -89,9 +90,15 @@ class Table:
 
     @cached_property
     def warnings(self) -> list[str]:
-        """Fallbacks: data or weights that are not what was asked for."""
+        """Data or weights that are not what was asked for, and pictures that give answers away."""
         sources = (source for run in self.runs for source in (run.result.dataset, run.result.backbone))
-        return sorted({source.fallback for source in sources if source.fallback})
+        found = sorted({source.fallback for source in sources if source.fallback})
+        return [*found, f"{across(self.copies)}, which flatters accuracy. {COPIES}"] if self.copies else found
+
+    @cached_property
+    def copies(self) -> int:
+        """How many pictures stand on two sides of a split, of any run."""
+        return len({tuple(names) for run in self.runs for names in run.result.copies})
 
     @cached_property
     def notes(self) -> list[str]:

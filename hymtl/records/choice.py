@@ -55,7 +55,8 @@ class Candidate(Record):
 class Part(Record):
     """The winner on the test part: ``promised`` is the 95 % interval of before it was looked at.
 
-    ``changed`` has the accuracy on the same photos, changed; ``trained`` is how many others it trained on.
+    ``changed`` has the accuracy on the same photos, changed; ``trained`` is how many others it trained on; ``looks``
+    are other choices that were scored on these photos before, as far as this machine knows.
     """
 
     photos: int = Field(ge=1)
@@ -63,14 +64,15 @@ class Part(Record):
     acc: float = Field(ge=0, le=1)
     promised: tuple[float, float]
     changed: dict[str, float] = {}
+    looks: list[str] = []
 
 
 class Choice(Record):
     """``candidates`` come with the best first. ``sure``: with ``confidence`` none that can be chosen is better than the
-    chosen one by more than the margin; ``short`` is by how much one may be better, ``needed`` about how many photos
-    would tell (None where that cannot be said, or need not). ``commonest`` is the class that most of the photos show,
-    and their share: what the accuracy of whoever always says so is. ``absent`` are strategies without any result, and
-    why.
+    chosen one by more than the margin, None where there is no other; ``short`` is by how much one may be better,
+    ``needed`` about how many photos would tell (None where that cannot be said, or need not). ``commonest`` is the
+    class that most of the photos show, and their share: what the accuracy of whoever always says so is. ``copies`` is
+    how many pictures stand on two sides of a split. ``absent`` are strategies without any result, and why.
     ``data`` says what it was decided on; ``sentences`` say all of this in words.
     """
 
@@ -81,10 +83,11 @@ class Choice(Record):
     candidates: list[Candidate]
     chosen: str
     best: str
-    sure: bool
+    sure: bool | None
     short: float
     needed: int | None = None
     commonest: tuple[str, float] | None = None  # unknown to those that were written first
+    copies: int = 0
     absent: dict[str, str] = {}
     folds: int | None = None
     epochs: int | None = None

@@ -246,6 +246,11 @@ class Result(Record):
         return self.best.val_acc if same else right / photos
 
     @property
+    def copies(self) -> list[list[str]]:
+        """The pictures that stand on two sides of a split, which flatters accuracy, each by its names."""
+        return self.data_check.leaks if self.data_check and not self.data_check.dropped else []
+
+    @property
     def deployed_calibration(self) -> Calibration | None:
         """Of the network that is deployed; None for runs older than this measure."""
         return self.calibration.get("int8" if self.int8 else "float")

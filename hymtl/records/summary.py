@@ -51,10 +51,18 @@ def text(result: Result, run_dir: str) -> str:
     ]
     if any(Path(run_dir).glob("events.out.tfevents.*")):
         lines.append(f"  curves             tensorboard --logdir {run_dir}")
-    if result.data_check and result.data_check.leaks and not result.data_check.dropped:
-        lines.append(f"  !!! {len(result.data_check.leaks)} pictures stand on two sides of a split: accuracy flatters")
+    if result.copies:
+        lines.append(f"  !!! {across(len(result.copies))}: accuracy flatters")
     lines += [f"  !!! {_lost(result)}"] if result.below_probe else []
     return printable("\n".join(lines))
+
+
+COPIES = "hymtl check names them; data.leaks=drop takes the copies out, data.group keeps them together."
+
+
+def across(copies: int) -> str:
+    """So many pictures stand on two sides of a split, in words."""
+    return f"{copies} picture{'s' * (copies != 1)} stand{'s' * (copies == 1)} on two sides of a split"
 
 
 def _lost(result: Result) -> str:

@@ -181,6 +181,26 @@ def test_a_winner_of_runs_that_validate_seldom_has_its_checkpoint(pictures, monk
     assert chosen(tmp_path / "sweep").test
 
 
+def test_a_test_part_that_another_choice_was_scored_on_is_called_so(race, pictures, monkeypatch, tmp_path, capfd):
+    """Not for the same choice again."""
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    words = ["choose.strategies=probe", "epochs=1"]
+    assert chosen(race).test.looks == []
+    assert raced(pictures, tmp_path / "first", *words) == raced(pictures, tmp_path / "copy", *words) == 0
+    assert chosen(tmp_path / "first").test.looks == chosen(tmp_path / "copy").test.looks == []
+    capfd.readouterr()
+    assert raced(pictures, tmp_path / "second", *words, "seed=1") == 0
+    assert f"!!! the test part was scored before, for strategy=probe (1 epoch) in {tmp_path / 'copy'}" in "".join(
+        capfd.readouterr()
+    )
+    made = chosen(tmp_path / "second")
+    assert made.test.looks == [f"strategy=probe (1 epoch) in {tmp_path / 'copy'}"]
+    assert any(said.startswith("Promised, by the folds alone") for said in made.sentences)
+    assert any(said.startswith("Most of these photos were scored before, for ") for said in made.sentences)
+    assert raced(pictures, tmp_path / "third", *words, "data.split_seed=1") == 0
+    assert chosen(tmp_path / "third").test.looks == []
+
+
 def test_folds_of_other_settings_are_refused_and_nothing_is_lost(race, pictures, monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
     shutil.copytree(race, tmp_path / "sweep")

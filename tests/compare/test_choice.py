@@ -120,7 +120,7 @@ def test_what_is_better_and_cannot_be_chosen_is_not_denied(tmp_path):
         record = json.loads(file.read_text())
         file.write_text(json.dumps(record | {"bytes": {"float": 10**7, "int8": None}}))
     made = decided(tmp_path, max_mb=20)
-    assert made.sure and made.sentences[2].startswith("Sure at 95%: none of the others that can be chosen is better")
+    assert made.sure and made.sentences[2].startswith("Sure at 95%: strategy=quantized is not better by")
 
 
 def test_times_that_only_some_have_decide_nothing_and_are_not_given_as_the_reason(tmp_path):
@@ -198,6 +198,38 @@ def test_training_time_is_said_in_times_or_parts(tmp_path, fit, said):
     cross_validated(tmp_path, "frozen", 400, some(200, 400), fit=fit)
     (sentence,) = [one for one in decided(tmp_path).sentences if one.startswith("strategy=frozen")]
     assert sentence.endswith(f" and {said} the training time.")
+
+
+def test_seconds_of_training_that_do_not_count_are_not_said_to_be_fewer(tmp_path):
+    cross_validated(tmp_path, "quantized", 400, some(20, 400), fit=5.0)
+    cross_validated(tmp_path, "qat", 400, some(21, 400), fit=1.0)
+    made = decided(tmp_path)
+    assert made.sentences[1] == "It is the most accurate one, and none of the others costs less."
+    assert not any("training time" in said for said in made.sentences)
+
+
+def test_of_equally_accurate_ones_the_chosen_one_is_called_most_accurate(tmp_path):
+    cross_validated(tmp_path, "finetune", 400, some(20, 400), fit=100.0)
+    cross_validated(tmp_path, "frozen", 400, some(20, 400), fit=1.0)
+    made = decided(tmp_path)
+    assert made.chosen == made.best == "strategy=frozen" and "It is the most accurate one" in made.sentences[1]
+
+
+def test_whether_it_is_sure_is_not_said_where_nothing_was_compared(tmp_path):
+    cross_validated(tmp_path, "frozen", 40, some(2, 40))
+    made = decided(tmp_path)
+    assert made.sure is None and made.sentences[2] == "How others would have done is not known."
+
+
+def test_pictures_that_stand_on_two_sides_are_said_with_the_decision_and_the_table(tmp_path):
+    cross_validated(tmp_path, "frozen", 40, some(2, 40))
+    for file in tmp_path.rglob("result.json"):
+        record = json.loads(file.read_text())
+        file.write_text(json.dumps(record | {"data_check": {"files": 40, "leaks": [["ants/1.jpg", "ants/2.jpg"]]}}))
+    said = "1 picture stands on two sides of a split, "
+    assert decided(tmp_path).sentences[3].startswith(said)
+    (table,) = grouping.tables(runs.find([tmp_path]).runs)
+    assert table.warnings[0].startswith(said)
 
 
 def test_folds_that_computed_features_for_the_others_make_training_no_dearer(tmp_path):
