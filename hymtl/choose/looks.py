@@ -29,9 +29,11 @@ def before(test: Sequence[Photo]) -> list[Look]:
 
 def keep(look: Look) -> None:
     """Have later choices know of it; where nothing can be written, that is said and no more."""
+    file = home() / FOLDER / f"{look.config_hash[:32]}.json"
     try:
-        records.write(look, home() / FOLDER / f"{look.config_hash[:32]}.json")
-    except HymtlError as error:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        records.write(look, file)
+    except (OSError, HymtlError) as error:
         log.warning("that the test part was looked at could not be kept: %s", error)
 
 

@@ -58,8 +58,8 @@ def check_photos(cfg: DictConfig, done: Iterable[Path]) -> None:
         if look.folder != here:
             # Hydra makes logging ready with the first job.
             print(
-                f"!!! the test part was scored before, for {printable(looks.words(look))}: whatever is chosen after such "
-                f"a score is promised too much. data.split_seed={cfg.data.split_seed + 1} sets other photos aside.",
+                f"!!! the test part was scored before, for {printable(looks.words(look))}. What is chosen after such a "
+                f"score is promised too much: data.split_seed={cfg.data.split_seed + 1} sets other photos aside.",
                 file=sys.stderr,
             )
 

@@ -181,6 +181,7 @@ def test_a_winner_of_runs_that_validate_seldom_has_its_checkpoint(pictures, monk
     assert chosen(tmp_path / "sweep").test
 
 
+@pytest.mark.second
 def test_a_test_part_that_another_choice_was_scored_on_is_called_so(race, pictures, monkeypatch, tmp_path, capfd):
     """Not for the same choice again."""
     monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
