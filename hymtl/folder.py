@@ -14,6 +14,8 @@ from hymtl.records import predictions, result
 CHECKPOINTS = "checkpoints"
 PARTS = (CHECKPOINTS, "artifact", "pictures")
 WRITTEN = (*PARTS, ".hydra", "train", "val")  # the last two by TensorBoard; other loggers have links of their own
+EVENTS = "events.out.tfevents.*"
+CURVES = (EVENTS, f"train/{EVENTS}", f"val/{EVENTS}", "metrics.csv")  # of loggers: files, as a folder may be anyone's
 ROOM = 2**17  # bytes that any run writes
 
 
@@ -60,9 +62,9 @@ def _entries(folder: Path) -> list[os.DirEntry]:
 
 
 def begin(folder: Path, ckpt_path: str | None) -> None:
-    """Before training: no record or checkpoint of an earlier run may be taken for one of the run that begins.
+    """Before training: no record, checkpoint or curve of an earlier run may be taken for one of the run that begins.
 
-    Of one that goes on, its checkpoints stay.
+    Of one that goes on, its checkpoints and curves stay.
     """
     clear_leftovers(folder, *(folder / part for part in PARTS))
     (folder / result.FILE).unlink(missing_ok=True)
@@ -70,6 +72,8 @@ def begin(folder: Path, ckpt_path: str | None) -> None:
     if not goes_on(folder, ckpt_path):
         for name in ("last.ckpt", "best.ckpt"):
             (folder / CHECKPOINTS / name).unlink(missing_ok=True)
+        for file in (file for pattern in CURVES for file in folder.glob(pattern)):
+            file.unlink(missing_ok=True)
 
 
 def goes_on(folder: Path, ckpt_path: str | None) -> bool:

@@ -71,6 +71,7 @@ class TransferModule(pl.LightningModule):
         strategy = self.strategy.spec()  # plain types, as the next line saves it
         self.save_hyperparameters(ignore=["network", "pretrained"], logger=False)
         self.deployed: Deployed | None = None  # what came of it, once it was fitted with ConvertBest
+        self.validated = -1  # the last epoch that validation was due in
         self.network: Classifier = network or self.strategy.build(backbones.get(backbone), len(classes))
         self.accuracy = nn.ModuleDict(
             # "train" is a method of modules, so the key says more than that.
@@ -168,6 +169,7 @@ class TransferModule(pl.LightningModule):
         self._log_epoch()
 
     def on_validation_epoch_end(self) -> None:
+        self.validated = self.current_epoch
         matrix = self.confusion.compute().cpu().numpy()
         self.confusion.reset()
         self.log("val/balanced_acc", metrics.balanced_accuracy(matrix), prog_bar=False, sync_dist=True)

@@ -17,11 +17,15 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from hymtl import fingerprint
 from hymtl.errors import HymtlError
 from hymtl.files import write_whole
+from hymtl.folder import CHECKPOINTS
 from hymtl.records import plain
-from hymtl.settings.overrides import Overrides
+from hymtl.settings.overrides import PRIMARY, Overrides
 
 RECORDED = Path(".hydra", "overrides.yaml")
 CONFIG = Path(".hydra", "config.yaml")
+OF_HYDRA = Path(".hydra", "hydra.yaml")
+LAST = Path(CHECKPOINTS, "last.ckpt")
+ELSEWHERE = ("-cd", "-cn", "-cp", "--config-dir", "--config-name", "--config-path")
 MOST = 200  # overrides: composing thousands takes minutes, and no one types them
 _FREE = ("epochs", "resume", "ckpt_path", "run_dir")  # what a resumed run may have otherwise
 # Where a run writes: a folder that came from elsewhere could name any.
@@ -87,6 +91,11 @@ def _resumed(folder: Path, given: list[str], conf: Path) -> list[str]:
             f"resume={folder} is for one run. A sweep resumes its jobs by itself: the same command again, with "
             "hydra.sweep.dir=DIR of the sweep."
         )
+    if any(flag.partition("=")[0] in ELSEWHERE for flag in flags) or _from_elsewhere(folder):
+        raise HymtlError(
+            f"resume={folder} composes conf/ alone, and that run's config comes from elsewhere too ({ELSEWHERE[0]}, "
+            f"{ELSEWHERE[1]}). {_by_checkpoint(folder)}"
+        )
     recorded = recorded_overrides(folder)
     with Overrides(conf) as composer:
         _check_recorded(folder, recorded, composer.parse(recorded), given)
@@ -105,6 +114,23 @@ def _resumed(folder: Path, given: list[str], conf: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def _from_elsewhere(folder: Path) -> bool:
+    """Whether Hydra has on record that the run's config was not that of ``conf/`` alone."""
+    if not (folder / OF_HYDRA).is_file():
+        return False
+    record = plain.read(folder / OF_HYDRA)
+    hydra = record.get("hydra") if isinstance(record, dict) else None
+    if not isinstance(hydra, dict):
+        return False
+    runtime, job = hydra.get("runtime") or {}, hydra.get("job") or {}
+    sources = runtime.get("config_sources") or []
+    return job.get("config_name", PRIMARY) != PRIMARY or any(one.get("provider") == "command-line" for one in sources)
+
+
+def _by_checkpoint(folder: Path) -> str:
+    return f"The command that began it goes on from there, with ckpt_path={folder / LAST} hydra.run.dir={folder}."
+
+
 def recorded_overrides(folder: Path) -> list[str]:
     """The overrides that a run's folder has on record.
 
@@ -114,7 +140,9 @@ def recorded_overrides(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise HymtlError(f"resume={folder}: there is no such folder. Give the folder of a run.")
     if not (folder / RECORDED).is_file():
-        raise HymtlError(f"resume={folder}: there is no {RECORDED}, so it is no run's folder. Start the run anew.")
+        run = (folder / LAST).is_file()
+        so = f"which has a run's settings. {_by_checkpoint(folder)}" if run else "so it is no run's folder. Start anew."
+        raise HymtlError(f"resume={folder}: there is no {RECORDED}, {so}")
     words = plain.read(folder / RECORDED)
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words) or len(words) > MOST:
         raise HymtlError(f"{folder / RECORDED} is no list of at most {MOST} overrides. Start the run anew.")

@@ -75,6 +75,29 @@ def test_all_loggers_at_once_are_told_and_change_nothing(run, tmp_path):
         assert list(folder.glob(pattern)), pattern
 
 
+def test_where_no_validation_is_due_none_is_recorded_or_drawn(run, caplog):
+    caplog.set_level("INFO")
+    made, folder = run("+trainer.check_val_every_n_epoch=2", "epochs=5", folder="seldom")
+    assert [value is not None for value in made.history["val/loss"]] == [False, True, False, True, False]
+    drawn = EventAccumulator(str(folder / "val")).Reload().Scalars("loss")
+    told = EventAccumulator(str(folder)).Reload().Scalars("val/loss")
+    assert [(one.step, one.value) for one in drawn] == [(one.step, one.value) for one in told]
+    lines = [line for line in caplog.messages if line.startswith("epoch ")]
+    assert ["val loss" in line for line in lines] == [False, True, False, True, False]
+
+
+def test_a_run_in_the_folder_of_another_draws_its_own_curves_alone(run, pictures):
+    first, folder = run("logger=tensorboard")
+    (folder / "train" / "ants").mkdir()
+    (folder / "train" / "ants" / "mine.jpg").touch()
+    second, _ = run("logger=tensorboard", "seed=1")
+    for place in (folder, folder / "val"):
+        curves = EventAccumulator(str(place)).Reload()
+        name = "val/loss" if place == folder else "loss"
+        assert [one.value for one in curves.Scalars(name)] == pytest.approx(second.history["val/loss"])
+    assert (folder / "train" / "ants" / "mine.jpg").exists() and first.history != second.history
+
+
 def test_several_loggers_at_once(run):
     _, folder = run("logger=many", "~logger.wandb", "~logger.mlflow")
     assert (folder / "metrics.csv").is_file()

@@ -41,6 +41,21 @@ def test_a_job_of_a_race_is_not_resumed_alone(recorded):
         prepared(f"resume={folder}")
 
 
+@pytest.mark.parametrize(
+    ("flags", "hydra"),
+    [
+        (["-cd", "mine"], {}),
+        ([], {"job": {"config_name": "mine"}}),
+        ([], {"runtime": {"config_sources": [{"path": "/mine", "schema": "file", "provider": "command-line"}]}}),
+    ],
+)
+def test_a_run_whose_config_is_from_elsewhere_says_how_to_go_on(recorded, flags, hydra):
+    folder = recorded("epochs=2")
+    (folder / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump({"hydra": hydra}))
+    with pytest.raises(HymtlError, match=f"goes on from there, with ckpt_path={folder}/checkpoints/last.ckpt "):
+        prepared(*flags, f"resume={folder}")
+
+
 def test_an_empty_folder_begins_nothing_anew():
     with pytest.raises(HymtlError, match="resume= names no folder"):
         prepared("resume=")

@@ -7,6 +7,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.tensorboard import SummaryWriter
 
+from hymtl.callbacks.history import of_epoch
+
 STAGES = ("train", "val")
 CHARTS = {"accuracy": "acc", "loss": "loss"}  # in the order of the alphabet, which is TensorBoard's
 
@@ -26,11 +28,12 @@ class Curves(pl.Callback):
         logger = next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
         if logger is None or trainer.fast_dev_run:
             return
+        logged = of_epoch(trainer)
         for stage in STAGES:
             if stage not in self._writers:
                 self._writers[stage] = SummaryWriter(str(Path(logger.log_dir) / stage))
             for chart, metric in CHARTS.items():
-                value = trainer.callback_metrics.get(f"{stage}/{metric}")
+                value = logged.get(f"{stage}/{metric}")
                 if value is not None:
                     self._writers[stage].add_scalar(chart, value.item(), trainer.current_epoch)
             self._writers[stage].flush()

@@ -5,7 +5,16 @@ from typing import Any, cast
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+
+
+def of_epoch(trainer: pl.Trainer) -> dict[str, Tensor]:
+    """What was logged in this epoch; Lightning still has what the last validation said where none was due."""
+    logged = trainer.callback_metrics
+    if getattr(trainer.lightning_module, "validated", trainer.current_epoch) == trainer.current_epoch:
+        return dict(logged)
+    return {name: value for name, value in logged.items() if not name.startswith("val/")}
 
 
 class History(pl.Callback):
@@ -23,7 +32,7 @@ class History(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Validation has run within the epoch, and checkpoints are saved after this.
-        logged = {name: float(value) for name, value in trainer.callback_metrics.items() if name != "step"}
+        logged = {name: float(value) for name, value in of_epoch(trainer).items() if name != "step"}
         self.epochs.append({"epoch": trainer.current_epoch} | logged)
 
     def columns(self) -> dict[str, list[float | None]]:
@@ -50,7 +59,7 @@ class History(pl.Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 _call_off(logger.experiment, number)
-                logger.log_metrics(last, number)
+                logger.log_metrics({name: value for name, value in last.items() if name != "epoch"}, number)
         self._resumed = False
 
 

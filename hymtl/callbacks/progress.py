@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
+from hymtl.callbacks.history import of_epoch
 from hymtl.runtime import JOBS
 
 SHOWN = {"train/loss": "loss", "train/acc": "accuracy", "val/loss": "val loss", "val/acc": "val accuracy"}
@@ -115,5 +116,5 @@ def _running(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, str]:
 
 
 def _metrics(trainer: pl.Trainer) -> dict[str, str]:
-    found = trainer.callback_metrics
+    found = of_epoch(trainer)
     return {words: f"{found[name].item():.3f}" for name, words in SHOWN.items() if name in found}

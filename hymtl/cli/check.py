@@ -65,9 +65,10 @@ def _found(data: Path) -> tuple["PhotoFolder", str | None]:
     """The dataset; where it cannot train, all pictures below the folder, and why."""
     from hymtl.data import photos
     from hymtl.data.sources import find_photos
+    from hymtl.data.splits import arrange
 
     try:
-        return find_photos("csv" if data.is_file() else "folder", str(data)), None
+        found = find_photos("csv" if data.is_file() else "folder", str(data))
     except HymtlError as error:
         if not data.is_dir():
             raise
@@ -78,6 +79,11 @@ def _found(data: Path) -> tuple["PhotoFolder", str | None]:
         splits[photos.UNSPLIT] = [p for p in listed if p.name.split("/")[0] not in photos.SPLITS]
         splits = {name: split for name, split in splits.items() if split}
         return photos.PhotoFolder("folder", data, ["pictures"], splits, left_out=others), str(error)
+    try:
+        arrange(found)
+    except HymtlError as error:  # as training would say, without any setting
+        return found, str(error)
+    return found, None
 
 
 def _counts(photos: "PhotoFolder") -> list[str]:

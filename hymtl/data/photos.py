@@ -142,7 +142,8 @@ def _check_split_names(root: Path, given: list[str]) -> None:
 def _classes(folder: Path) -> list[str]:
     classes = sorted(inside.name for inside in folder.iterdir() if inside.is_dir() and not inside.name.startswith("."))
     if len(classes) < 2:
-        raise HymtlError(f"{folder} has {len(classes)} class folders; telling classes apart takes at least two.")
+        found = f"{len(classes)} class folder{'s' * (len(classes) != 1)}"
+        raise HymtlError(f"{folder} has {found}; telling classes apart takes at least two.")
     return classes
 
 
@@ -164,21 +165,32 @@ def _photos(root: Path, folder: Path, classes: list[str], suffixes: tuple[str, .
                 f"{folder / kind} holds no pictures ({', '.join(suffixes)}). "
                 "Put some there or remove the folder from every split."
             )
+        _check_names(root, found)
         photos += [Photo(root / name, name, label) for name in found]
         others += sorted(set(names) - set(found))
     return photos, others
 
 
+def _check_names(root: Path, names: list[str]) -> None:
+    """Records and tables are UTF-8, which a name of other bytes has no place in."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise HymtlError(f"{root / name}: its name is not UTF-8. Rename it.") from error
+
+
 def files_below(folder: Path | str, prefix: str = "") -> Iterator[str]:
     """Names of all files in a folder and in those inside, after ``prefix``.
 
-    Hidden ones (`._photo.jpg` of macOS) are left out, and links to folders are not followed. A folder is read once and
-    no file looked at, as far as the system tells files and folders apart by itself.
+    Hidden ones (`._photo.jpg` of macOS) are left out, and links to folders are not followed; one that leads nowhere is
+    a file that cannot be read. A folder is read once and no file looked at, as far as the system tells files and
+    folders apart by itself.
     """
     for entry in _entries(folder):
         if entry.is_dir(follow_symlinks=False):
             yield from files_below(entry.path, f"{prefix}{entry.name}/")
-        elif entry.is_file():
+        elif entry.is_file() or (entry.is_symlink() and not entry.is_dir()):
             yield f"{prefix}{entry.name}"
 
 

@@ -257,6 +257,12 @@ def _check_parts(parts: list[list[Photo]], classes: list[str]) -> None:
 def _check_classes(splits: Splits, classes: list[str]) -> None:
     for name, split in splits.items():
         for label in _absent(split, classes):
+            photos = sum(photo.label == label for split in splits.values() for photo in split)
+            if photos < len(splits):
+                raise HymtlError(
+                    f"Class {classes[label]} has {photos} photo{'s' * (photos != 1)}, too few for "
+                    f"{' and '.join(splits)}. Give more, or remove its folder."
+                )
             raise HymtlError(
                 f"data.folds and data's fractions leave no photo of class {classes[label]} in {name}. "
                 f"Give other numbers, or more photos{' and groups' if _has_groups(split) else ''}."

@@ -74,6 +74,8 @@ def _check_files(cfg: DictConfig) -> None:
             f"{cfg.ckpt_path} cannot be read as tensors: it is no checkpoint, or was cut short. Give a run's last.ckpt."
         )
     root, weights = cfg.data.get("root"), cfg.backbone.get("weights")
+    if root is None and cfg.data.get("source") in ("folder", "csv"):
+        raise HymtlError(f"data.root=null: data={cfg.data.source} reads nothing else. Give data.root=PATH.")
     if cfg.data.get("source") == "folder" and not Path(root).expanduser().is_dir():
         raise HymtlError(
             f"data.root={root}: there is no such folder. Give one that holds CLASS/ folders of pictures, or train/ "

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from hymtl import checkpoints, experiment, fingerprint, records, signals
 from hymtl.errors import HymtlError
 from hymtl.files import locked, write_whole
+from hymtl.folder import CURVES
 from hymtl.recording import git_commit
 from hymtl.records import failure, predictions, result
 from hymtl.records import job as job_record
@@ -23,10 +24,7 @@ from hymtl.signals import OutOfTime
 from hymtl.sweep import slots
 
 # What a run leaves before it has a checkpoint to resume from, or beside one that cannot be read.
-LEFTOVERS = (
-    *("events.out.tfevents.*", "train", "val", "metrics.csv"),  # of loggers
-    *("checkpoints", "artifact", "pictures", predictions.FILE),
-)
+LEFTOVERS = (*(*CURVES, "checkpoints", "artifact", "pictures", predictions.FILE),)
 SAME_FOLDER = (
     " Where two jobs of one sweep want the same folder, hydra.sweep.subdir='${hydra.job.num}' gives each its own."
 )

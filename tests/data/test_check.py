@@ -54,6 +54,29 @@ def test_every_fault_is_named_at_once(copy):
     assert all(str(copy / name) in str(caught.value) for name in faults)
 
 
+def test_a_link_that_leads_nowhere_is_named(copy, capsys):
+    some(copy)[0].with_name("lost.jpg").symlink_to(copy / "nowhere.jpg")
+    assert cli.main(["check", str(copy)]) == 1
+    assert "train/ants/lost.jpg" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_name_that_is_not_utf8_is_refused_by_name(copy, capsys):
+    shutil.copy(some(copy)[0], os.fsencode(copy / "train" / "ants") + b"/bad\xff.jpg")
+    with pytest.raises(HymtlError, match="its name is not UTF-8. Rename it"):
+        read_folder(copy)
+    assert cli.main(["check", str(copy)]) == 1
+    assert "its name is not UTF-8" in capsys.readouterr().out
+
+
+def test_the_command_says_what_training_would_say(copy, capsys):
+    for photo in some(copy, kind="bees")[1:]:
+        photo.unlink()
+    alone = shutil.move(copy / "train", copy.with_name("alone"))
+    assert cli.main(["check", str(alone)]) == 1
+    assert "Class bees has 1 photo, too few for train and val." in capsys.readouterr().out
+
+
 def test_skip_leaves_them_out_and_on_record(copy, caplog):
     faults = spoil(copy)
     photos = read_folder(copy)

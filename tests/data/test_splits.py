@@ -175,7 +175,7 @@ def test_photos_without_splits_get_a_fifth_of_each_class_to_validate():
 
 def test_a_class_of_two_photos_has_one_on_each_side():
     assert counts(arrange(unsplit((10, 2)))) == {"train": (8, 1), "val": (2, 1)}
-    with pytest.raises(HymtlError, match="leave no photo of class b in train"):
+    with pytest.raises(HymtlError, match="Class b has 1 photo, too few for train and val"):
         arrange(unsplit((10, 1)))
 
 
