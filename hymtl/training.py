@@ -24,6 +24,10 @@ class Run(NamedTuple):
 def train(*overrides: str, folder: str | Path | None = None) -> Run:
     """One experiment, as `python train.py OVERRIDES` runs it; see :func:`hymtl.train`."""
     _show_log()
+    if odd := [word for word in overrides if not isinstance(word, str)]:
+        raise HymtlError(f'{odd[0]!r} is no word. Give words, each by itself: hymtl.train("strategy=frozen", "seed=1")')
+    if any(word.lstrip("+") == "experiment=choose" for word in overrides):
+        raise HymtlError("experiment=choose is many runs, for the command line: hymtl train -m experiment=choose ...")
     with Overrides(configs.found()) as composer:
         words = [composer.for_hydra(word) for word in overrides]
         cfg = composer.check(words)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import hymtl
+from hymtl.errors import HymtlError
 
 ROOT = Path(__file__).parent.parent
 SMALL = [
@@ -30,3 +31,11 @@ def test_a_wrong_setting_is_refused_from_python_as_on_the_command_line(tmp_path,
     with pytest.raises(hymtl.errors.HymtlError, match="Did you mean 'qat'"):
         hymtl.train("strategy=qatt")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_word_and_what_is_many_runs_is_refused():
+    for wrong in (["strategy=frozen"], 3):
+        with pytest.raises(HymtlError, match="is no word. Give words"):
+            hymtl.train(wrong)
+    with pytest.raises(HymtlError, match="is many runs"):
+        hymtl.train("experiment=choose")

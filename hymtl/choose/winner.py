@@ -91,7 +91,10 @@ def crown(race: "Race", chosen: Choice) -> None:
     if failed or made is None or made.test is None:
         raise HymtlError(f"The winner, {strategy}, could not be trained in {folder}: {failed or 'it left no result'}")
     chosen.copies = max(chosen.copies, len(made.copies))
-    chosen.test = _scored(race, folder, made, chosen)
+    try:
+        chosen.test = _scored(race, folder, made, chosen)
+    except HymtlError as error:  # its artifact has lost a file, say
+        raise HymtlError(f"{error} Move {folder} away, and the same command trains the winner anew.") from error
     chosen.hours = race.budget.spent / 3600
     chosen.sentences = sentences(chosen)
     records.write(chosen, file)

@@ -28,11 +28,15 @@ def write(folder: Path, facts: Mapping, scores: Mapping, cost: Mapping | None, c
 def _front_matter(facts: Mapping, scores: Mapping) -> dict:
     name = _name(facts)
     dataset = _dataset(facts)
-    metric = {"type": "accuracy", "name": "validation accuracy", "value": round(scores["val_acc"], 4)}
+    metrics = [
+        {"type": "accuracy", "name": f"{name} accuracy", "value": round(scores[key], 4)}
+        for name, key in (("validation", "val_acc"), ("test", "test_acc"))
+        if key in scores
+    ]
     result = {
         "task": {"type": "image-classification"},
         "dataset": {"name": dataset, "type": dataset},
-        "metrics": [metric],
+        "metrics": metrics,
     }
     return {
         "library_name": "hymtl",
@@ -54,8 +58,6 @@ def _lines(facts: Mapping, scores: Mapping, cost: Mapping | None, calibration: C
         flattered = (
             f"Out of fold, each fold's best epoch; then it was trained on all {photos}, and its last epoch kept."
         )
-    right = round(scores["val_acc"] * photos)
-    interval = binomtest(right, photos).proportion_ci(method="wilson")
     lines = [
         f"# {_name(facts)}",
         "",
@@ -63,12 +65,15 @@ def _lines(facts: Mapping, scores: Mapping, cost: Mapping | None, calibration: C
         + (f"int8 (engine {facts['strategy']['engine']})." if _is_int8(facts) else "float."),
         "",
         f"- data: {_dataset(facts)}, {dataset.get('train', '?')} to train on, sha256 `{dataset.get('digest')}`",
-        f"- started from: {_weights(backbone)}, sha256 `{backbone.get('digest')}`",
-        f"- validation accuracy: {scores['val_acc']:.4f} on {photos} photos, 95 % interval {interval.low:.3f} to "
-        f"{interval.high:.3f} (Wilson). {flattered}",
+        f"- started from: {_weights(backbone)}",
+        f"- validation accuracy: {_accuracy(scores['val_acc'], photos)} {flattered}",
         f"- calibration: temperature {calibration.temperature:.3f}; expected calibration error "
         f"{calibration.ece_before:.4f} before{after}",
     ]
+    if "test_acc" in scores:
+        lines.append(
+            f"- test accuracy: {_accuracy(scores['test_acc'], scores['test_photos'])} Nothing was chosen by them."
+        )
     for step in (cost or {}).get("steps", []):
         lines.append(
             f"- int8, {step['from']} to {step['to']}: {len(step['lost'])} photos lost, {len(step['gained'])} gained; "
@@ -111,5 +116,11 @@ def _dataset(facts: Mapping) -> str:
 
 
 def _weights(backbone: Mapping) -> str:
-    """Without the folder, which is nobody's business elsewhere."""
-    return f"{backbone.get('name')}, weights {Path(str(backbone.get('weights'))).name}"
+    """Without the folder, which is nobody's business elsewhere; random ones have no digest."""
+    digest = f", sha256 `{backbone['digest']}`" if backbone.get("digest") else ""
+    return f"{backbone.get('name')}, weights {Path(str(backbone.get('weights'))).name}{digest}"
+
+
+def _accuracy(share: float, photos: int) -> str:
+    interval = binomtest(round(share * photos), photos).proportion_ci(method="wilson")
+    return f"{share:.4f} on {photos} photos, 95 % interval {interval.low:.3f} to {interval.high:.3f} (Wilson)."

@@ -66,7 +66,8 @@ class Predictor:
         Raises:
             HymtlError: naming the picture that cannot be read, or what is wrong with a tensor.
         """
-        one = isinstance(pictures, str | Path | Image.Image) or (isinstance(pictures, Tensor) and pictures.ndim == 3)
+        alone = isinstance(pictures, str | Path) or not isinstance(pictures, Iterable)
+        one = alone or (isinstance(pictures, Tensor) and pictures.ndim == 3)
         prepared = [self.prepare(picture) for picture in cast(Sequence[Picture], [pictures] if one else pictures)]
         predictions = [p for batch in _batches(prepared) for p in self.classify(torch.stack(batch))]
         return predictions[0] if one else predictions
@@ -107,13 +108,13 @@ class Predictor:
     def _calibrated(self, logits: Tensor) -> Tensor:
         return probabilities(logits, self.artifact.temperature)
 
-    def files(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Prediction | HymtlError]]:
+    def files(self, paths: str | Path | Iterable[str | Path]) -> Iterator[tuple[Path, Prediction | HymtlError]]:
         """For each file its prediction, or what is wrong with it; a folder stands for every file below it.
 
         Each of torch's threads decodes a batch of its own and runs the network on it: threads that share a batch wait
         for one another, and for those that decode.
         """
-        files, threads = listed(paths), torch.get_num_threads()
+        files, threads = listed([paths] if isinstance(paths, str | Path) else paths), torch.get_num_threads()
         pixels = self.artifact.preprocessing.size**2
         most = max(1, min(BATCH, BATCH * 224**2 // pixels))  # memory does not grow with the size of what it sees
         size = max(1, min(most, ceil(len(files) / threads)))  # few files make work for all threads too
@@ -161,7 +162,7 @@ def load(path: str | Path, runtime: str = "torch") -> Predictor:
         HymtlError: if there is none, or it cannot be trusted or used here; see :func:`hymtl.artifact.load`.
     """
     folder = Path(path)
-    if not os.path.isdir(folder):
+    if not os.path.isdir(path):
         raise HymtlError(f"{folder}: there is no such folder. Give a run's folder or the artifact in it.")
     loaded = artifact.load(folder / "artifact" if (folder / "artifact").is_dir() else folder)
     return Predictor(loaded, runtimes.choose(runtime, folder, loaded))
@@ -181,10 +182,15 @@ def _decoded(picture: Picture, then: Callable[[Tensor], Tensor]) -> Tensor:
 
 def _tensor(picture: Image.Image | Tensor) -> Tensor:
     if isinstance(picture, Image.Image):
-        return pil_to_tensor(reading.as_seen(picture))
+        try:
+            return pil_to_tensor(reading.as_seen(picture))
+        except (ValueError, OSError) as error:  # closed, or of a file that is cut
+            raise HymtlError(f"The PIL image cannot be read: {error}.") from error
     if not isinstance(picture, Tensor) or picture.dtype != torch.uint8 or picture.ndim != 3:
         kind = f"{picture.dtype} {tuple(picture.shape)}" if isinstance(picture, Tensor) else type(picture).__name__
         raise HymtlError(f"A picture is a path, a PIL image or a uint8 tensor (C, H, W), not {kind}.")
+    if not picture.numel():
+        raise HymtlError(f"A picture has pixels; this tensor is {tuple(picture.shape)}.")
     if len(picture) not in (1, 3):
         raise HymtlError(f"A picture has 1 or 3 channels; this tensor is {tuple(picture.shape)}, expected (C, H, W).")
     return picture
@@ -196,9 +202,9 @@ def _batches(items: Iterable, size: int = BATCH) -> Iterator[list]:
         yield batch
 
 
-def listed(paths: Iterable[Path]) -> list[Path]:
+def listed(paths: Iterable[str | Path]) -> list[Path]:
     """Files as they are named; of a folder every file below it."""
-    return [file for path in paths for file in (_below(path) if os.path.isdir(path) else [path])]
+    return [file for path in map(Path, paths) for file in (_below(path) if os.path.isdir(path) else [path])]
 
 
 def _below(folder: Path) -> list[Path]:

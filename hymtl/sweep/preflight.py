@@ -69,7 +69,15 @@ def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
 
 def _folder_of_race(words: Sequence[str], overrides: Overrides) -> list[str]:
     """A folder by which the same command finds what it did before, where a sweep of experiment=choose names none."""
-    base = overrides.unswept(words)
+    try:
+        base = overrides.unswept(words)
+    except HymtlError as error:
+        if "experiment=choose" in words and any(word.lstrip("+~").startswith("strategy.") for word in words):
+            raise HymtlError(
+                f"{error} A race takes what all strategies have: sweep over a setting of one, with data.folds=5 "
+                "data.fold=0,1,2,3,4, and hymtl compare DIR --choose decides."
+            ) from error
+        raise
     racing = base.hydra.sweeper._target_ == jobs.SWEEPER
     if not base.get("choose"):
         if racing:
@@ -103,13 +111,13 @@ def _checked(options: Namespace, overrides: Overrides) -> str | None:
         overrides.check(options.overrides)
         return None
     every = list(_jobs(overrides, base, overrides.parse(options.overrides)))
-    configs = _all_checked(overrides, every)
+    racing = base.hydra.sweeper._target_ == jobs.SWEEPER
+    configs = _all_checked(overrides, every, jobs.strategies(base) if racing else [])
     if not every:
         overrides.check(overrides.fixed(options.overrides))
         plugins.check_installed(base.hydra)
     if not configs:
         return None
-    racing = base.hydra.sweeper._target_ == jobs.SWEEPER
     configs *= base.data.folds if racing else 1
     os.environ[JOBS] = str(len(configs) + racing)  # the winner's
     folder = Path(OmegaConf.select(configs[0], "hydra.sweep.dir"))
@@ -143,8 +151,8 @@ def _values(word: Override) -> list[str]:
     return [f"{word.get_key_element()}={value}" for value in word.sweep_string_iterator()]
 
 
-def _all_checked(overrides: Overrides, jobs: Sequence[list[str]]) -> list[DictConfig]:
-    """The config of each job.
+def _all_checked(overrides: Overrides, jobs: Sequence[list[str]], strategies: Sequence[str]) -> list[DictConfig]:
+    """The config of each job; of a race, one of each of its ``strategies``.
 
     Raises:
         HymtlError: with every job that is wrong.
@@ -158,11 +166,11 @@ def _all_checked(overrides: Overrides, jobs: Sequence[list[str]]) -> list[DictCo
             found[number] = str(error)
     if configs and not found:
         plugins.check_installed(next(iter(configs.values())).hydra)
-    if len(jobs) > 1 and configs:
+    if configs and (strategies or len(jobs) > 1):
         found |= _rehearsed(configs)
     wrong: dict[str, list[str]] = {}  # and the jobs it is wrong in
     for number, reason in sorted(found.items()):
-        wrong.setdefault(reason, []).append(" ".join(jobs[number]))
+        wrong.setdefault(reason, []).append(strategies[number] if strategies else " ".join(jobs[number]))
     if not wrong:
         return list(configs.values())
     if len(jobs) == 1:
@@ -170,9 +178,10 @@ def _all_checked(overrides: Overrides, jobs: Sequence[list[str]]) -> list[DictCo
     bad = sum(map(len, wrong.values()))
     if len(wrong) == 1 and bad == len(jobs):
         raise HymtlError(f"None of the {len(jobs)} jobs can run. {next(iter(wrong))}")
-    lines = [f"{bad} of {len(jobs)} jobs cannot run, so none was started:"]
+    lines = [f"{bad} of {len(jobs)} {'choose.strategies' if strategies else 'jobs'} cannot run, so none was started:"]
     for reason, where in wrong.items():
         lines += [*(f"  {job}" for job in where), f"      {reason}"]
+    lines += ["Leave them out of choose.strategies, or do what is said there."] if strategies else []
     raise HymtlError("\n".join(lines))
 
 

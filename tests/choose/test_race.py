@@ -445,6 +445,10 @@ def test_folds_that_find_features_and_are_slow_all_the_same_are_stopped(hour):
     [
         (["choose.margin=-1"], "choose.margin=-1: expected a number from 0 to below 1"),
         (["choose.hours=0"], "choose.hours=0: expected null or a number above 0"),
+        (["choose.strategies=quantized_probe"], "Use another backbone, or a strategy that stays in float"),
+        (["choose.strategies=probe,quantized_probe"], "1 of 2 choose.strategies cannot run"),
+        (["choose.strategies=probe,quantized_probe"], "Leave them out of choose.strategies"),
+        (["choose.strategies=partial", "strategy.stages=2"], "A race takes what all strategies have"),
         (["choose.strategies=probe,frosen"], "strategy=frosen is unknown. Did you mean 'frozen'?"),
         (["choose.strategies=probe,probe"], "expected a list of strategies, each once"),
         (["choose.max_sm=1"], "choose.max_sm"),

@@ -25,14 +25,23 @@ def test_the_card_says_what_how_good_and_what_int8_cost_and_is_no_part_of_the_di
     }  # fmt: skip
     error = {"mean": 0.1, "max": 0.5}
     cost = {"steps": [{"from": "float", "to": "int8", "lost": ["a"], "gained": [], "logit_error": error}]}
-    scores = {"val_acc": 0.95, "val_photos": 100}
+    scores = {"val_acc": 0.95, "val_photos": 100, "test_acc": 0.9, "test_photos": 50}
     calibration = Calibration(temperature=1.2, ece_before=0.05, ece_after=0.02)
     card.write(run / "artifact", facts, scores, cost, calibration)
     _, front, text = (run / "artifact" / "README.md").read_text().split("---\n", 2)
     read = yaml.safe_load(front)
     assert read["pipeline_tag"] == "image-classification" and "int8" in read["tags"]
-    assert read["model-index"][0]["results"][0]["metrics"][0]["value"] == 0.95
-    for said in ("0.888 to 0.978", "1 photos lost", "temperature 1.200", "d" * 64, "weights w.pth", "Licences"):
+    metrics = {one["name"]: one["value"] for one in read["model-index"][0]["results"][0]["metrics"]}
+    assert metrics == {"validation accuracy": 0.95, "test accuracy": 0.9}
+    for said in (
+        "test accuracy: 0.9000 on 50 photos",
+        "0.888 to 0.978",
+        "1 photos lost",
+        "temperature 1.200",
+        "d" * 64,
+        "weights w.pth",
+        "Licences",
+    ):
         assert said in text
     assert "secret" not in text
     hymtl.load(run)  # whoever writes more into the card breaks nothing

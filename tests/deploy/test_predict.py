@@ -73,6 +73,19 @@ def test_what_is_no_picture_is_refused(fitted, tmp_path):
         hymtl.load(tmp_path)
 
 
+def test_other_things_than_pictures_are_refused_in_words(fitted, pictures):
+    predictor = hymtl.load(fitted("frozen").folder)
+    closed = Image.new("RGB", (30, 30))
+    closed.close()
+    for wrong in (None, 3, torch.zeros(3, 0, 0, dtype=torch.uint8), closed):
+        with pytest.raises(HymtlError, match=r"picture|PIL image"):
+            predictor(wrong)
+    with pytest.raises(HymtlError, match="there is no such folder"):
+        hymtl.load("")
+    one = next((pictures / "val").rglob("*.jpg"))
+    assert [file for file, _ in predictor.files(str(one))] == [file for file, _ in predictor.files([str(one)])] == [one]
+
+
 def test_the_command_names_what_is_no_picture_and_goes_on(fitted, mixed, capsys, tmp_path):
     gallery = tmp_path / "new" / "gallery.png"
     assert cli.main(["predict", str(fitted("qat").folder), str(mixed), "--gallery", str(gallery)]) == 1
