@@ -135,7 +135,9 @@ def _guesses(photos: list[Photo], classes: list[str], score: Score, temperature:
     rows = []
     given, guesses = probabilities(score.logits, temperature).tolist(), score.logits.argmax(dim=1).tolist()
     for photo, row, guess in zip(photos, given, guesses, strict=True):
-        rows.append(Guess(photo.name, classes[photo.label], classes[guess], dict(zip(classes, row, strict=True))))
+        said = dict(zip(classes, row, strict=True))
+        group = None if photo.group is None else photo.group.replace("\0", " ")
+        rows.append(Guess(photo.name, classes[photo.label], classes[guess], said, group))
     return rows
 
 

@@ -128,7 +128,9 @@ def _scored(race: "Race", folder: Path, made: result.Result, chosen: Choice) -> 
         photos=len(test),
         trained=made.dataset.train,
         acc=made.test.acc,
-        promised=bounds.promised(winner.accuracy, winner.photos, len(test), chosen.folds, winner.between),
+        promised=bounds.promised(
+            winner.accuracy, winner.photos, len(test), chosen.folds, winner.between, winner.design
+        ),
         changed=changes.score(folder, test),
         looks=earlier,
     )

@@ -20,6 +20,21 @@ def inflation(folds: int | None) -> float:
     return 1.0 if folds is None else 1 + folds / (folds - 1)
 
 
+def design(values: Sequence[float] | np.ndarray, groups: Sequence[str]) -> float:
+    """How many times the variance of the mean of ``values`` is that of independent photos, as those of one of their
+    ``groups`` err alike: the design effect (L. Kish, "Survey Sampling", 1965, 5.4), by the sums over whole groups;
+    never less than 1. Values that do not vary say nothing of it: then a group counts as one photo.
+    """
+    values, places = np.asarray(values, float), np.unique(groups, return_inverse=True)[1]
+    sizes = np.bincount(places)
+    off = values - values.mean()
+    alone = (off**2).sum()
+    if not alone or len(sizes) < 2:
+        return float((sizes**2).sum() / sizes.sum())
+    together = (np.bincount(places, off) ** 2).sum() * len(sizes) / (len(sizes) - 1)
+    return max(1.0, float(together / alone))
+
+
 @dataclass(frozen=True)
 class Paired:
     """Two networks on the same ``photos``: ``gains`` that only the first has right, ``losses`` only the second.
@@ -117,7 +132,7 @@ def between(accuracies: Sequence[float], photos: Sequence[int]) -> float:
 
 
 def promised(
-    accuracy: float, photos: int, coming: int, folds: int | None = None, between: float = 0.0
+    accuracy: float, photos: int, coming: int, folds: int | None = None, between: float = 0.0, design: float = 1.0
 ) -> tuple[float, float]:
     """The 95 % interval of a network's accuracy on ``coming`` photos, by that on ``photos`` of the same kind.
 
@@ -125,11 +140,12 @@ def promised(
     ch. 2), of as many photos as would vary as much as those do that ``folds`` share (:func:`inflation`), and as
     networks do ``between`` themselves: that of one more network, seen on few, as J. P. T. Higgins, S. G. Thompson and
     D. J. Spiegelhalter predict it ("A re-evaluation of random-effects meta-analysis", Journal of the Royal Statistical
-    Society A 172, 2009).
+    Society A 172, 2009). Where photos come in groups, both count for as many fewer as ``design`` says.
     """
-    varies = inflation(folds) / photos
+    varies = inflation(folds) * design / photos
     if folds and between:
         few = stats.t.isf(0.025, folds - 1) / stats.norm.isf(0.025)
         varies += between * (1 + 1 / folds) * few**2 / max(accuracy * (1 - accuracy), 1 / photos)
+    coming = max(1, round(coming / design))
     spread = stats.betabinom(coming, accuracy / varies + 0.5, (1 - accuracy) / varies + 0.5)
     return float(spread.ppf(0.025)) / coming, float(spread.ppf(0.975)) / coming

@@ -86,11 +86,13 @@ def difference(first: Row, second: Row) -> Paired:
     """The accuracy of the first less that of the second, photo by photo where both were scored."""
     assert first.photos and second.photos
     differences, scale = paired(first.photos, second.photos)
+    groups = dict(zip(second.photos.names, second.photos.groups or [], strict=False))
+    both = [groups[name] for name in first.photos.names if name in groups]
     return Paired(
         gains=float(differences[differences > 0].sum()) / scale,
         losses=-float(differences[differences < 0].sum()) / scale,
         photos=len(differences),
-        inflated=bounds.inflation(first.runs[0].split.folds),
+        inflated=bounds.inflation(first.runs[0].split.folds) * (bounds.design(differences, both) if both else 1.0),
         less=first.flattery - second.flattery,
     )
 
@@ -185,6 +187,7 @@ def _candidate(row: Row, chosen: Row, reason: str | None, level: float) -> Candi
         accuracy=min(1.0, max(0.0, corrected(row))),
         flattery=row.flattery,
         between=row.between,
+        design=row.design,
         photos=row.photo_count,
         bytes=costs.bytes,
         ms=costs.time,

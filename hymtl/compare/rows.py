@@ -24,6 +24,7 @@ class Photos:
     right: np.ndarray  # int64 (photos)
     scale: int
     guesses: list[Counter]  # how often each class was guessed
+    groups: list[str] | None = None  # of photos that are no independent ones; None where each stands for itself
 
     def recall(self) -> dict[str, float]:
         """The fraction of each class's photos that is right, mean over seeds."""
@@ -177,6 +178,7 @@ class Row:
         seen: Counter[str] = Counter()
         labels: dict[str, str] = {}
         guesses: dict[str, Counter[str]] = defaultdict(Counter)
+        groups: dict[str, str] = {}
         for folds in self.seeds.values():
             for runs in folds.values():
                 for run in runs:
@@ -186,10 +188,26 @@ class Row:
                         seen[guess.photo] += weight
                         labels[guess.photo] = guess.label
                         guesses[guess.photo][guess.guess] += 1
+                        if guess.group is not None:
+                            groups[guess.photo] = guess.group
         names = sorted(labels)
         scale = math.lcm(*set(seen.values()))
         shares = np.array([right[name] * (scale // seen[name]) for name in names])
-        return Photos(names, [labels[name] for name in names], shares, scale, [guesses[name] for name in names])
+        return Photos(
+            names,
+            [labels[name] for name in names],
+            shares,
+            scale,
+            [guesses[name] for name in names],
+            [groups.get(name, name) for name in names] if groups else None,
+        )
+
+    @cached_property
+    def design(self) -> float:
+        """How many times the variance of its accuracy is that of independent photos, by their groups."""
+        if not self.photos or not self.photos.groups:
+            return 1.0
+        return bounds.design(self.photos.right, self.photos.groups)
 
     @cached_property
     def notes(self) -> list[str]:

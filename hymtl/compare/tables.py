@@ -125,6 +125,11 @@ class Table:
         said = " ".join(note for row in self.rows for note in row.notes)
         if "duplicate" in said:
             notes.append("A duplicate has the settings and the seed of another run: together they count as one seed.")
+        if any(row.photos and row.photos.groups for row in self.rows):
+            notes.append(
+                "Photos of one group err alike, and intervals and p-values here take each for itself: they are too "
+                "narrow. A choice counts groups."
+            )
         if "folds" in said:
             notes.append(
                 "Folds are MISSING: such a row is scored on fewer photos, and a difference is of those in common."

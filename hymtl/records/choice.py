@@ -36,7 +36,8 @@ class Gap(Record):
 class Candidate(Record):
     """A row that was looked at. ``accuracy`` is that of its folds less ``flattery``, what choosing each fold's epoch on
     its own photos added. ``between`` is the variance of accuracy from one training to the next, beyond what the photos
-    explain. ``obstacle`` says why it cannot be chosen, if so; ``seconds`` are those of training one fold.
+    explain; ``design`` how many times the variance over photos is that of independent ones. ``obstacle`` says why it
+    cannot be chosen, if so; ``seconds`` are those of training one fold.
     """
 
     label: str
@@ -44,6 +45,7 @@ class Candidate(Record):
     accuracy: float
     flattery: float = 0.0
     between: float = Field(0.0, ge=0)
+    design: float = Field(1.0, ge=1)
     photos: int = Field(ge=0)
     bytes: int = Field(ge=0)
     ms: Time | None = None

@@ -202,6 +202,16 @@ def test_a_test_part_that_another_choice_was_scored_on_is_called_so(race, pictur
     assert chosen(tmp_path / "third").test.looks == []
 
 
+def test_photos_that_come_in_groups_are_counted_by_groups(race, pictures, monkeypatch, tmp_path):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    words = ["choose.strategies=probe", "epochs=1", "data.group='\\d(?=\\.)'"]
+    assert raced(pictures / "train", tmp_path / "sweep", *words) == 0
+    (candidate,) = chosen(tmp_path / "sweep").candidates
+    rows = [row for fold in folds(tmp_path / "sweep", "probe") for row in predictions.read(fold / "predictions.csv")]
+    assert {row.group for row in rows} <= set("0123456789") and candidate.design >= 1
+    assert "Photos of one group err alike" in (tmp_path / "sweep" / "comparison.md").read_text()
+
+
 def test_folds_of_other_settings_are_refused_and_nothing_is_lost(race, pictures, monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
     shutil.copytree(race, tmp_path / "sweep")

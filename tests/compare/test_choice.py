@@ -388,6 +388,22 @@ def test_the_promised_interval_holds_what_it_promises():
     assert inside / 2000 >= 0.95
 
 
+@pytest.mark.parametrize(("groups", "size"), [(80, 5), (40, 10), (400, 1)])
+def test_promise_and_bound_hold_where_photos_of_a_group_err_alike(groups, size):
+    """Groups that are wholly right or wholly wrong, of which a fourth part comes for the test."""
+    draw, promises, claims, times = np.random.default_rng(0), 0, 0, 400
+    names = np.repeat(np.arange(groups), size).astype(str).tolist()
+    for _ in range(times):
+        right = np.repeat(draw.random(groups) < 0.85, size).astype(float)
+        effect = bounds.design(right, names)
+        low, high = bounds.promised(right.mean(), groups * size, groups * size // 4, 5, design=effect)
+        promises += low <= (draw.random(groups // 4) < 0.85).mean() <= high
+        differs = right - np.repeat(draw.random(groups) < 0.85, size)
+        gains, losses = (differs > 0).sum(), (differs < 0).sum()
+        claims += Paired(gains, losses, groups * size, bounds.design(differs, names)).above(0.05) < 0  # wrongly
+    assert promises / times >= 0.94 and claims / times <= 0.08
+
+
 def test_the_promise_holds_where_one_training_ends_far_from_the_next():
     chance, photos, folds, inside, narrow = np.random.default_rng(0), 288, 5, 0, 0
     for _ in range(500):
