@@ -188,7 +188,7 @@ def fit(built: Experiment, ckpt_path: str | None = None) -> None:
     try:
         built.trainer.fit(built.module, built.datamodule, ckpt_path=ckpt_path)
     except (ModuleNotFoundError, MisconfigurationException) as error:  # a callback lacks a package, or a logger
-        raise HymtlError(f"{in_one_line(error)} See conf/callbacks/.") from error
+        raise HymtlError(f"{in_one_line(error)} See conf/callbacks/ and conf/trainer/.") from error
     except (AttributeError, RuntimeError, ValueError) as error:
         if "pytorch_lightning" not in Path(traceback.extract_tb(error.__traceback__)[-1].filename).parts:
             raise

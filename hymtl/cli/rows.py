@@ -37,7 +37,8 @@ class Table:
         if not self._begun:
             print(f"{'class':<{self._width}}  confidence  file")
         self._begun = True
-        print(printable(f"{outcome.label:<{self._width}}  {outcome.confidence:>10.2%}  {file}"), flush=True)
+        row = printable(f"{outcome.label:<{self._width}}  {outcome.confidence:>10.2%}  {file}")
+        print(row.replace("\n", "\\n"), flush=True)  # a line a file, whatever it is called
 
     def end(self) -> None:
         pass

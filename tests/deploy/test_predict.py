@@ -98,6 +98,15 @@ def test_the_command_names_what_is_no_picture_and_goes_on(fitted, mixed, capsys,
         assert min(image.size) > 200
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names have no such signs there")
+def test_a_name_of_two_lines_is_one_row(drawn_run, pictures, capsys, tmp_path):
+    one = next((pictures / "val").rglob("*.jpg"))
+    (tmp_path / "two\nlines.jpg").write_bytes(one.read_bytes())
+    assert cli.main(["predict", str(drawn_run), str(tmp_path / "two\nlines.jpg")]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert row.endswith("two\\nlines.jpg")
+
+
 def test_json_is_for_machines(fitted, mixed, capsys):
     assert cli.main(["predict", "--json", str(fitted("frozen").folder), str(mixed)]) == 1
     rows = json.loads(capsys.readouterr().out)
