@@ -106,9 +106,8 @@ def _listen(host: str, port: int) -> socket.socket:
             f"--host {host} --port {port}: {error.strerror}. Give an address of this machine and a port up to 65535."
         ) from error
     except (OSError, OverflowError) as error:
-        raise HymtlError(
-            f"--host {host} --port {port}: cannot listen there: {str(error).rstrip('.')}. Try --port 0."
-        ) from error
+        reason = str(error).rstrip(".")
+        raise HymtlError(f"--host {host} --port {port}: cannot listen there: {reason}. Try --port 0.") from error
     return listening
 
 

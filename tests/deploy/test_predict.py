@@ -103,7 +103,7 @@ def test_a_name_of_two_lines_is_one_row(drawn_run, pictures, capsys, tmp_path):
     one = next((pictures / "val").rglob("*.jpg"))
     (tmp_path / "two\nlines.jpg").write_bytes(one.read_bytes())
     assert cli.main(["predict", str(drawn_run), str(tmp_path / "two\nlines.jpg")]) == 0
-    head, row = capsys.readouterr().out.splitlines()
+    _, row = capsys.readouterr().out.splitlines()
     assert row.endswith("two\\nlines.jpg")
 
 
