@@ -119,12 +119,16 @@ def _from_elsewhere(folder: Path) -> bool:
     if not (folder / OF_HYDRA).is_file():
         return False
     record = plain.read(folder / OF_HYDRA)
-    hydra = record.get("hydra") if isinstance(record, dict) else None
-    if not isinstance(hydra, dict):
-        return False
-    runtime, job = hydra.get("runtime") or {}, hydra.get("job") or {}
-    sources = runtime.get("config_sources") or []
-    return job.get("config_name", PRIMARY) != PRIMARY or any(one.get("provider") == "command-line" for one in sources)
+    name, sources = _at(record, "hydra", "job", "config_name"), _at(record, "hydra", "runtime", "config_sources")
+    providers = [_at(source, "provider") for source in (sources if isinstance(sources, list) else [])]
+    return name not in (None, PRIMARY) or "command-line" in providers
+
+
+def _at(node: Any, *keys: str) -> Any:
+    """What a file of someone else's has there; None where it has nothing, or is of another form."""
+    for key in keys:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node
 
 
 def _by_checkpoint(folder: Path) -> str:

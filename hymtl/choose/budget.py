@@ -36,7 +36,7 @@ class Budget:
 
     def keep(self) -> None:
         """Write down what was spent until now."""
-        records.write(Race(spent=self.spent), self.file)
+        records.write(Race(format=race.FORMAT, spent=self.spent), self.file)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

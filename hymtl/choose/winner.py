@@ -19,6 +19,7 @@ from hymtl.experiment import find_photos
 from hymtl.records import choice as choice_record
 from hymtl.records import failure, result
 from hymtl.records import job as job_record
+from hymtl.records import look as look_record
 from hymtl.records.choice import Choice, Part
 from hymtl.records.look import Look
 from hymtl.resuming import quote
@@ -117,6 +118,7 @@ def _scored(race: "Race", folder: Path, made: result.Result, chosen: Choice) -> 
     cfg.choose.held_out = []  # with the test part, as the winner was
     test, winner = find_photos(cfg).splits["test"], chosen.of(chosen.chosen)
     look = Look(
+        format=look_record.FORMAT,
         folder=str(race.folder.absolute()),
         chosen=f"{chosen.chosen} ({epochs_in_words(chosen.epochs)})",
         config_hash=records.read(job_record.Job, folder / job_record.FILE).config_hash,

@@ -69,13 +69,15 @@ def _sure(choice: Choice) -> str:
     if len(able) == 1:
         return "The others cannot be chosen; how they compare is said below."
     rivals = [candidate.label for candidate in able if candidate.label != choice.chosen]
-    one, it = ("one of the others", "one of them") if len(rivals) > 1 else (rivals[0], "it")
-    none = f"none of the others{' that can be chosen' * (len(able) < len(choice.candidates))} is"
-    none = none if len(rivals) > 1 else f"{rivals[0]} is not"
+    if len(rivals) == 1:
+        one, it, none_is = rivals[0], "it", f"{rivals[0]} is not"
+    else:
+        those = "that can be chosen " if len(able) < len(choice.candidates) else ""
+        one, it, none_is = "one of the others", "one of them", f"none of the others {those}is"
     if choice.sure and choice.short == 0:
-        return f"Sure at {percent}: {none} better."
+        return f"Sure at {percent}: {none_is} better."
     if choice.sure:
-        return f"Sure at {percent}: {none} better by more than {_points(choice.short)}."
+        return f"Sure at {percent}: {none_is} better by more than {_points(choice.short)}."
     photos = choice.of(choice.chosen).photos
     more = ""
     if choice.needed:

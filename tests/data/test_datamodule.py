@@ -296,7 +296,7 @@ def test_grey_and_transparent_pictures_become_rgb(pictures, tmp_path):
     [
         (lambda root: shutil.rmtree(root), "there is no such folder"),
         (lambda root: shutil.rmtree(root / "val"), "has no folder val/"),
-        (lambda root: shutil.rmtree(root / "val" / "bees"), "1 class folders"),
+        (lambda root: shutil.rmtree(root / "val" / "bees"), "1 class folder;"),
         (lambda root: (root / "val" / "bees").rename(root / "val" / "wasps"), "differ .bees, wasps in one only"),
         (lambda root: [file.unlink() for file in (root / "val" / "bees").iterdir()], "val/bees holds no pictures"),
     ],
