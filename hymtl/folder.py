@@ -15,7 +15,7 @@ CHECKPOINTS = "checkpoints"
 PARTS = (CHECKPOINTS, "artifact", "pictures")
 WRITTEN = (*PARTS, ".hydra", "train", "val")  # the last two by TensorBoard; other loggers have links of their own
 EVENTS = "events.out.tfevents.*"
-CURVES = (EVENTS, f"train/{EVENTS}", f"val/{EVENTS}", "metrics.csv")  # of loggers: files, as a folder may be anyone's
+CURVES = (EVENTS, f"train/{EVENTS}", f"val/{EVENTS}")  # files alone: a folder train/ may be anyone's
 ROOM = 2**17  # bytes that any run writes
 
 
