@@ -24,7 +24,7 @@ from hymtl.signals import OutOfTime
 from hymtl.sweep import slots
 
 # What a run leaves before it has a checkpoint to resume from, or beside one that cannot be read.
-LEFTOVERS = (*(*CURVES, "checkpoints", "artifact", "pictures", predictions.FILE),)
+LEFTOVERS = (*CURVES, "metrics.csv", "checkpoints", "artifact", "pictures", predictions.FILE)
 SAME_FOLDER = (
     " Where two jobs of one sweep want the same folder, hydra.sweep.subdir='${hydra.job.num}' gives each its own."
 )
