@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+from torch import Tensor
 
 from hymtl.callbacks.history import of_epoch
 from hymtl.runtime import JOBS
@@ -75,7 +76,7 @@ class Bar(TQDMProgressBar):
         self.train_progress_bar.write(_line(trainer, self.job, self._said))
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, int | str | float | dict]:
-        return {**_metrics(trainer), **_running(trainer, pl_module)}
+        return {**_metrics(trainer.callback_metrics), **_running(trainer, pl_module)}
 
 
 class _Left:
@@ -102,7 +103,7 @@ def _epoch(trainer: pl.Trainer, job: str) -> str:
 
 
 def _line(trainer: pl.Trainer, job: str, left: str) -> str:
-    shown = [f"{name} {value}" for name, value in _metrics(trainer).items()]
+    shown = [f"{name} {value}" for name, value in _metrics(of_epoch(trainer)).items()]
     return ", ".join(filter(None, [_epoch(trainer, job), *shown, left]))
 
 
@@ -115,6 +116,5 @@ def _running(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, str]:
     return {"loss": f"{loss.compute().item():.3f}", "accuracy": f"{accuracy.compute().item():.3f}"}
 
 
-def _metrics(trainer: pl.Trainer) -> dict[str, str]:
-    found = of_epoch(trainer)
+def _metrics(found: dict[str, Tensor]) -> dict[str, str]:
     return {words: f"{found[name].item():.3f}" for name, words in SHOWN.items() if name in found}

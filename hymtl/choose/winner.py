@@ -113,7 +113,7 @@ def _earlier(folder: Path, strategy: str, epochs: int | None) -> str | None:
 
 def _scored(race: "Race", folder: Path, made: result.Result, chosen: Choice) -> Part:
     """What the winner does on the test part, beside what was promised."""
-    assert made.test and made.test.photos
+    assert made.test and made.test.photos and made.config_hash
     cfg = race.cfg.copy()
     cfg.choose.held_out = []  # with the test part, as the winner was
     test, winner = find_photos(cfg).splits["test"], chosen.of(chosen.chosen)
@@ -121,7 +121,7 @@ def _scored(race: "Race", folder: Path, made: result.Result, chosen: Choice) -> 
         format=look_record.FORMAT,
         folder=str(race.folder.absolute()),
         chosen=f"{chosen.chosen} ({epochs_in_words(chosen.epochs)})",
-        config_hash=records.read(job_record.Job, folder / job_record.FILE).config_hash,
+        config_hash=made.config_hash,
         photos=[photo.digest for photo in test],
     )
     earlier = [looks.words(other) for other in looks.before(test) if other.config_hash != look.config_hash]
