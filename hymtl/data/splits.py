@@ -32,7 +32,8 @@ def arrange(
 ) -> PhotoFolder:
     """The same photos, split anew; ``photos`` itself where nothing of the kind is asked for and it has splits.
 
-    ``test_fraction`` of each class, of train and of val alike, becomes the test part. Then, with ``folds``,
+    ``test_fraction`` of each class, of train and of val alike, becomes the test part (of both together, where a group
+    has photos in both). Then, with ``folds``,
     what is left of train and val is pooled and cut in that many parts with each class in the same share:
     number ``fold`` (from 0) validates, the others train; without a number all of them do both. With ``val_fraction``,
     that share of each class of the pool validates, :data:`VAL_FRACTION` where there are no splits and neither is given.
@@ -166,6 +167,11 @@ def _with_test(photos: PhotoFolder, fraction: float, seed: int) -> Splits:
         )
     rest: Splits = {}
     test: list[Photo] = []
+    if _cut_through(photos.splits):
+        _, test = _cut([photo for split in photos.splits.values() for photo in split], fraction, seed)
+        leaving = {photo.name for photo in test}
+        rest = {name: [photo for photo in split if photo.name not in leaving] for name, split in photos.splits.items()}
+        return rest | {"test": test}
     for name, split in photos.splits.items():
         rest[name], aside = _cut(split, fraction, seed)
         test += aside
@@ -276,11 +282,22 @@ def _absent(photos: list[Photo], classes: list[str]) -> list[int]:
 
 def _check_groups(splits: Splits) -> None:
     """Splits of a folder's own may cut through a group."""
+    if (found := _cut_through(splits)) is None:
+        return
+    photo, sides = found
+    remedy = "Give data.val_fraction=0.2 or data.folds, which keep groups together."
+    if "test" in sides:
+        remedy = "Move all of its photos to one of them."
+    raise HymtlError(
+        f"The group '{photo.group}' has photos in {' and in '.join(sides)}, such as {photo.name}. {remedy}"
+    )
+
+
+def _cut_through(splits: Splits) -> tuple[Photo, tuple[str, str]] | None:
+    """A photo whose group has others in another split, and the names of both; None where every group is in one."""
     sides: dict[str, str] = {}
     for name, split in splits.items():
         for photo in split:
-            if photo.group is not None and sides.setdefault(photo.group, name) != name:
-                raise HymtlError(
-                    f"The group '{photo.group}' has photos in {sides[photo.group]} and in {name}, such as "
-                    f"{photo.name}. Give data.val_fraction=0.2 or data.folds, which keep groups together."
-                )
+            if photo.group is not None and (other := sides.setdefault(photo.group, name)) != name:
+                return photo, (other, name)
+    return None

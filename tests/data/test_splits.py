@@ -232,6 +232,18 @@ def test_a_group_stands_on_one_side(size, options):
     assert names(arranged) == names(photos)
 
 
+@pytest.mark.parametrize("options", [{"folds": 3, "fold": 2}, {"folds": 3, "fold": None}, {"val_fraction": 0.2}])
+def test_a_group_that_own_splits_cut_through_stands_on_one_side_of_new_ones(options):
+    photos = folder(train=(60, 60), val=(40, 40))  # of one group: the photos of one number
+    arranged = arrange(photos, group=r"\d+", test_fraction=0.2, **options)
+    sides = {name: {photo.group for photo in split} for name, split in arranged.splits.items()}
+    assert not sides["test"] & (sides["train"] | sides["val"])
+    assert names(arranged) == names(photos)
+    test = arrange(photos, group=r"\d+", test_fraction=0.2, folds=3, fold=0).splits["test"]
+    assert {photo.name for photo in test} == names(arranged, "test")
+    assert counts(arranged)["test"] == (20, 20)
+
+
 def test_groups_too_few_for_the_folds_are_refused_in_every_fold():
     photos = unsplit((40, 40), groups=10)
     assert counts(arrange(photos, folds=4, fold=3, group=GROUP)) == {"train": (30, 30), "val": (10, 10)}
@@ -261,6 +273,8 @@ def test_a_name_without_a_group_and_a_group_that_the_folder_split_are_refused():
     with pytest.raises(HymtlError, match=r"The group '000' has photos in train and in val.*data.val_fraction"):
         arrange(folder(), group=r"\d+")
     arrange(folder(), group=r"\d+", val_fraction=0.2)
+    with pytest.raises(HymtlError, match=r"The group '000' has photos in (train|val) and in test.*Move all of its"):
+        arrange(folder(test=(5, 5)), group=r"\d+", folds=3, fold=0)
 
 
 @pytest.mark.parametrize(
