@@ -5,8 +5,9 @@
 Each row is a sweep of `python train.py -m` in a folder of its own under --runs. Stop it and start it again: finished
 runs are kept, one that was cut short goes on. What trains on kept features, or solves a head, runs its whole recipe
 with three seeds; what trains the backbone, or a part of it, runs --epochs epochs with one, the rate's steps scaled with
-them, in bfloat16 where --precision says so. `--table` prints what is there and trains nothing. Markdown on stdout,
-progress on stderr.
+them, in bfloat16 where --precision says so. `--table` prints what is there and trains nothing. Milliseconds a photo are
+those of each row's first network, all of a table timed side by side (`hymtl benchmark`) the first time that all are
+there: print it on a quiet machine. Markdown on stdout, progress on stderr.
 """
 
 import argparse
@@ -24,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import tables  # noqa: E402
 from benchmarks.given import facts  # noqa: E402
 from benchmarks.recipes import quoted  # noqa: E402
+from hymtl.choose import timing  # noqa: E402
 from hymtl.compare import grouping, runs  # noqa: E402
 from hymtl.compare.rows import Row  # noqa: E402
 from hymtl.compare.tables import Table  # noqa: E402
@@ -36,7 +38,8 @@ SHORT = ("finetune", "qat", "partial", "lp_ft", "gradual", "ptq", "scratch")
 BACKBONES = ("efficientnet_lite0", "resnet18")
 HEAD = (
     "strategy", "epochs, seeds, precision", "accuracy, each fold's best epoch", "corrected for that choice",
-    "95 % interval", "points below the first", "adjusted p", "MB", "fit, s a fold", "sha256 of the records",
+    "95 % interval", "points below the first", "adjusted p", "ms a photo", "MB", "fit, s a fold",
+    "sha256 of the records",
 )  # fmt: skip
 
 
@@ -63,7 +66,7 @@ def main() -> None:
         if not (options.runs / backbone).is_dir():
             print(f"\n{backbone}: no runs")
             continue
-        for table in grouping.tables(runs.find([options.runs / backbone]).runs):
+        for table in timed(options.runs / backbone):
             print(f"\n{backbone}: {table.title}\n")
             print(tables.table(HEAD, (cells(row, table) for row in table.rows)))
 
@@ -115,6 +118,13 @@ def train(plan: Plan, options: argparse.Namespace) -> None:
         raise SystemExit(f"{plan.folder(options.runs)}: exit code {done.returncode}")
 
 
+def timed(folder: Path) -> list[Table]:
+    """What is there, with the time of one network of each row."""
+    for table in grouping.tables(runs.find([folder]).runs):
+        timing.time([row.runs[0].folder for row in table.rows])
+    return grouping.tables(runs.find([folder]).runs)
+
+
 def cells(row: Row, table: Table) -> list[str]:
     """A row, beside the first of its table, with Holm's adjusted p-value of the paired test over photos."""
     run, first = row.runs[0].result, table.rows[0]
@@ -126,6 +136,7 @@ def cells(row: Row, table: Table) -> list[str]:
         f"{row.accuracy.mean:.4f}", f"{row.accuracy.mean - row.flattery:.4f}",
         "{:.3f} to {:.3f}".format(*row.interval),
         f"{100 * behind:.1f}" if pair else "", f"{pair.p:.2g}" if pair else "",
+        f"{1000 * row.latency.mean:.1f}" if row.latency else "",
         f"{row.size / 1e6:.1f}", f"{row.fit_seconds.mean:.0f}" if row.fit_seconds else "", digest(row)[:12],
     ]  # fmt: skip
 
