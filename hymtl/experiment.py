@@ -54,6 +54,9 @@ NOT_LOADED = ("source", "root", "features_gb", "on_bad", "leaks", "resize", "res
 # Of the winner of a race, whose scores are those of folds; checkpoints then come as an epoch's training ends.
 NO_VALIDATION = {"limit_val_batches": 0, "check_val_every_n_epoch": 1, "val_check_interval": 1.0}
 
+# Of a strategy whose epochs are all alike, as nothing trains in them.
+ONE_EPOCH = {"max_epochs": 1, "min_epochs": None, "check_val_every_n_epoch": 1}
+
 # What a system that refuses to write says: a full disk or quota, a limit, a folder that is read-only or another's.
 REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
@@ -287,7 +290,7 @@ def _trainer(cfg: DictConfig, module: TransferModule, history: History, folds: H
             callbacks=needed + chosen,
             enable_progress_bar=bar,
             use_distributed_sampler=False,  # which would count photos twice, see PhotoDataModule
-            **(NO_VALIDATION if folds else {}),
+            **(({} if strategy.trains else ONE_EPOCH) | (NO_VALIDATION if folds else {})),
             plugins=[WholeCheckpoints(), *of_processes.pop("plugins", [])],
             **of_processes,
         )

@@ -10,7 +10,7 @@ import filelock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from hymtl import experiment, records, resuming, signals
+from hymtl import experiment, records, resuming, signals, strategies
 from hymtl.errors import HymtlError
 from hymtl.files import locked
 from hymtl.folder import CHECKPOINTS
@@ -61,6 +61,9 @@ def _finished(cfg: DictConfig, folder: Path) -> Result | None:
     if not cfg.resume or not (folder / result.FILE).is_file():
         return None
     made = records.read(Result, folder / result.FILE)
+    if not strategies.kind(cfg.strategy.name).trains:
+        log.info("finished already: strategy=%s is solved in one epoch", cfg.strategy.name)
+        return made
     if made.epochs != cfg.epochs:
         return None
     log.info("finished already: more epochs=%d would go on", cfg.epochs + 1)

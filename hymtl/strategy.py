@@ -33,6 +33,7 @@ class Strategy:
     name: ClassVar[str]
     quantizes: ClassVar[bool] = False  # the deployed network is int8
     cpu_only: ClassVar[bool] = False  # already while it trains
+    trains: ClassVar[bool] = True  # in its epochs; of what does not, one says all
     phased: ClassVar[bool] = False  # what trains is not the same in all epochs
     solves_head: ClassVar[bool] = False  # before the first epoch: see hymtl.features.probe; it must be an nn.Linear
     # Augmented views of a photo that epochs cycle through; None: a new one each epoch. An option of some.
@@ -113,9 +114,11 @@ class Strategy:
 class Solved(Strategy):
     """What the strategies share whose head is solved, after which nothing is left to train.
 
-    An epoch shows what it scores; its steps are of length zero, whatever ``optim.lr`` is.
+    An epoch shows what it scores, and more of them would show the same; its steps are of length zero, whatever
+    ``optim.lr`` is.
     """
 
+    trains = False
     solves_head = True
 
     def parameter_groups(self, network: Classifier) -> list[dict]:

@@ -44,6 +44,7 @@ class Race:
     limits: Limits
     budget: Budget
     reasons: dict[str, str] = field(default_factory=dict)
+    own_test: bool = False  # whether the pictures come with a test part
 
     @property
     def folds(self) -> int:
@@ -103,7 +104,7 @@ def _check_earlier(race: Race, check: Check) -> None:
         _check_writable(set(folders.values()) - set(done))
     crowned = race.folder / jobs.WINNER
     _check_writable([crowned])
-    winner.check_photos(race.cfg, [*done, *([crowned] if result.found(crowned) else [])])
+    winner.check_photos(race, [*done, *([crowned] if result.found(crowned) else [])])
 
 
 def _check_writable(folders: Iterable[Path]) -> None:

@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
 from hymtl import records
 from hymtl.choose import changes, jobs, looks
 from hymtl.compare import bounds
 from hymtl.compare.sentences import epochs as epochs_in_words
-from hymtl.compare.sentences import sentences
+from hymtl.compare.sentences import sentences, unseen
+from hymtl.data.photos import PhotoFolder
 from hymtl.data.splits import ASIDE
 from hymtl.errors import HymtlError, printable
 from hymtl.experiment import find_photos
@@ -30,14 +29,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def check_photos(cfg: DictConfig, done: Iterable[Path]) -> None:
+def check_photos(race: "Race", done: Iterable[Path]) -> None:
     """Refuse, before anything trains, pictures too few for the folds and the test part, or others than the runs in the
     folders ``done`` were made of; warn where the test part was scored before, by races in other folders.
 
     Raises:
         HymtlError: naming the class and the setting, or the run.
     """
-    cfg = cfg.copy()
+    cfg = race.cfg.copy()
     cfg.data.fold = 0
     photos = find_photos(cfg)
     test = photos.splits.get(ASIDE)
@@ -45,6 +44,12 @@ def check_photos(cfg: DictConfig, done: Iterable[Path]) -> None:
         raise HymtlError(
             "data.test_fraction=0: experiment=choose scores what it chose on a test part that nothing was chosen by. "
             "Give data.test_fraction=0.2."
+        )
+    race.own_test = _comes_with_test(photos)
+    if race.own_test and cfg.data.test_fraction and _typed(race, "data.test_fraction"):
+        raise HymtlError(
+            f"data.test_fraction={cfg.data.test_fraction}: {photos.root} has a test part of its own, which the "
+            "winner is scored on. Leave data.test_fraction out."
         )
     for folder in done:
         digest = records.read(result.Result, folder / result.FILE).dataset.digest
@@ -59,10 +64,20 @@ def check_photos(cfg: DictConfig, done: Iterable[Path]) -> None:
         if look.folder != here:
             # Hydra makes logging ready with the first job.
             print(
-                f"!!! the test part was scored before, for {printable(looks.words(look))}. What is chosen after such a "
-                f"score is promised too much: data.split_seed={cfg.data.split_seed + 1} sets other photos aside.",
+                f"!!! the test part was scored before, for {printable(looks.words(look))}. What is chosen now, "
+                f"unless it is the same again, is promised too much. {unseen(race.own_test)}",
                 file=sys.stderr,
             )
+
+
+def _comes_with_test(photos: PhotoFolder) -> bool:
+    """Whether the test part was there before, and not cut from the pictures."""
+    return not (photos.arrangement or {}).get("test_fraction")
+
+
+def _typed(race: "Race", name: str) -> bool:
+    """Whether a setting was given on the command line."""
+    return any(word.startswith(f"{name}=") for word in race.arguments)
 
 
 def crown(race: "Race", chosen: Choice) -> None:
@@ -77,7 +92,7 @@ def crown(race: "Race", chosen: Choice) -> None:
         raise HymtlError(
             f"{folder} holds {earlier}, which an earlier choice made and scored on the test part. The choice is now "
             f"{strategy} for {epochs_in_words(chosen.epochs)}, and a test part that was looked at already cannot judge "
-            "it. Give another hydra.sweep.dir and data.split_seed, or move that folder away if you do not mind."
+            f"it. {unseen(race.own_test)} Or move that folder away if you do not mind."
         )
     records.write(chosen, file)
     for sentence in chosen.sentences[:3]:
@@ -135,4 +150,5 @@ def _scored(race: "Race", folder: Path, made: result.Result, chosen: Choice) -> 
         ),
         changed=changes.score(folder, test),
         looks=earlier,
+        own=race.own_test,
     )

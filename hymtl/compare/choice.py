@@ -12,6 +12,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
 from hymtl.compare import bounds
@@ -25,6 +26,7 @@ from hymtl.records.benchmark import Time
 from hymtl.records.choice import Candidate, Choice, Gap, Limits
 
 FAR = 100  # times the photos there are: nobody finds more
+_PART = "it trained on a part of the pictures, and a row like it has them all"
 ERROR = 0.05  # of a claim that is wrong, all claims of a decision together
 
 
@@ -38,8 +40,13 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
     if limits.max_ms is not None and not any(_time(row) for row in table.rows):
         folders = shlex.join(str(row.runs[0].folder) for row in table.rows)
         raise HymtlError(f"max_ms={limits.max_ms:g}: nothing was timed yet. First: hymtl benchmark {folders}")
-    reasons = {row.label: obstacles.get(strategy(row)) or obstacle(row, limits) for row in table.rows}
-    able = [row for row in table.rows if reasons[row.label] is None]
+    rows = [row.of_whole_seeds() for row in table.rows]
+    parts = {place for curve in table.learning_curves for place in curve.places[:-1]}
+    reasons = {
+        row.label: obstacles.get(strategy(row)) or (_PART if place in parts else obstacle(row, limits))
+        for place, row in enumerate(rows)
+    }
+    able = [row for row in rows if reasons[row.label] is None]
     if not able:
         raise HymtlError(_nobody(table, reasons))
     best = max(able, key=lambda row: (round(corrected(row), 6), -row.size))  # those on record are float32
@@ -49,14 +56,14 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
     chosen = able[close[cheapest([costs[place] for place in close])]]
     if round(corrected(chosen), 6) == round(corrected(best), 6):
         best = chosen
-    level = ERROR / max(1, math.comb(len(table.rows), 2))
+    level = ERROR / max(1, math.comb(len(rows), 2))
     others = [difference(row, chosen) for row in able if row is not chosen]
     short = max((pair.above(level) for pair in others), default=0.0)
     folds = chosen.runs[0].split.folds
     made = Choice(
         data=table.title,
         limits=limits,
-        candidates=[_candidate(row, chosen, reasons[row.label], level) for row in sorted(table.rows, key=_rank)],
+        candidates=[_candidate(row, chosen, reasons[row.label], level) for row in sorted(rows, key=_rank)],
         chosen=chosen.label,
         best=best.label,
         sure=short <= limits.margin if others else None,
@@ -68,6 +75,8 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
         folds=folds,
         epochs=chosen.agreed_epoch + 1 if folds else None,
     )
+    for row in table.rows:
+        made.of(row.label).uncounted = _uncounted(row)
     made.sentences = sentences(made)
     return made
 
@@ -142,7 +151,8 @@ def hopeless(row: Row, rival: Row, limits: Limits, looks: int) -> str | None:
     which the row would have won. What may still prove to be the cheaper must fall behind, what costs more must get
     ahead by as much, and what costs the same must get ahead.
     """
-    seen = difference(row, rival)
+    # What choosing epochs flatters, few folds do not tell: it is held against a row once all of them are there.
+    seen = replace(difference(row, rival), less=-rival.flattery)
     reach = seen.after(rival.photo_count, ERROR / looks)
     needed = limits.margin + seen.error * math.sqrt(seen.photos / rival.photo_count)
     least = -needed if _may_be_cheaper(row, rival) else needed if cheaper(cost(rival), cost(row)) else 0.0
@@ -195,6 +205,12 @@ def _candidate(row: Row, chosen: Row, reason: str | None, level: float) -> Candi
         obstacle=reason,
         gap=gap,
     )
+
+
+def _uncounted(row: Row) -> list[str]:
+    """Runs that the decision goes without, though others like them are there."""
+    seeds = [f"seed {seed} ({found})" for seed, found in row.incomplete.items()]
+    return [*(seeds if len(seeds) < len(row.seeds) else []), *row.lost]
 
 
 def _needed(others: Sequence[Paired], margin: float, level: float) -> int | None:

@@ -18,6 +18,7 @@ _PLUMBING = (
     # Those that hymtl adds itself: none of them changes a result.
     "callbacks.best.", "callbacks.convert.", "callbacks.features.", "callbacks.last.", "callbacks.pictures.",
     "callbacks.random.", "callbacks.timer.",
+    "trainer.max_epochs",  # which is epochs
 )  # fmt: skip
 # Choices that bring a recipe along: where one differs, what it brought is not worth a mention.
 _CHOICES = ("experiment", "strategy.name", "backbone.name")

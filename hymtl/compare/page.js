@@ -214,17 +214,23 @@ function scatter(host, points, { xLabel, logX = false, pareto = false }) {
 // Accuracy against the number of training pictures: a line for all rows that differ in it alone.
 function learning(host, rows, curves) {
   const sizes = curves.flatMap((curve) => curve.pictures);
+  const named = curves.length <= MANY; // in the corner where curves that rise are not
   const { svg, x, y } = axes(host, {
     xs: [0, ...sizes], ys: curves.flatMap((curve) => curve.rows.flatMap((row) => rows[row].interval)),
     xLabel: "training pictures", yLabel: "accuracy",
   });
   curves.forEach((curve, number) => {
     const last = curve.rows.at(-1); // with most pictures: its colour is the curve's
-    const shift = curves.length > MANY ? 0 : (number - (curves.length - 1) / 2) * 4; // so that bars stand side by side
+    const shift = !named ? 0 : (number - (curves.length - 1) / 2) * 4; // so that bars stand side by side
     const at = curve.rows.map((row, i) => [x(curve.pictures[i]) + shift, rows[row]]);
     const node = group(svg, last, curve.label);
     node.dataset.row = last;
     draw(node, "path", { class: "mean", d: at.map(([cx, row], i) => `${i ? "L" : "M"}${cx} ${y(row.accuracy)}`).join("") });
+    if (named) {
+      const height = HEIGHT - MARGIN.bottom - 8 - 15 * (curves.length - 1 - number);
+      const edge = Math.max(240, host.clientWidth) - MARGIN.right - 4;
+      draw(node, "text", { class: "name", x: edge, y: height, "text-anchor": "end", stroke: "none" }, curve.label);
+    }
     at.forEach(([cx, row], i) => {
       const point = draw(node, "circle", { cx, cy: y(row.accuracy), r: 4, stroke: "none" });
       draw(point, "title", {}, `${curve.label}, ${words(curve.pictures[i])} pictures: ${row.accuracy} (${row.interval.join("–")})`);

@@ -3,7 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import median_low
 
@@ -210,20 +210,37 @@ class Row:
         return bounds.design(self.photos.right, self.photos.groups)
 
     @cached_property
+    def incomplete(self) -> dict[int, str]:
+        """The seeds that lack folds, and how many they have, in words."""
+        found = {}
+        for seed, folds in self.seeds.items():
+            expected = max(run.split.folds or 0 for runs in folds.values() for run in runs)
+            if len(folds) < expected and None not in folds:  # which has trained on all of them
+                found[seed] = f"{len(folds)} of {expected} folds"
+        return found
+
+    def of_whole_seeds(self) -> "Row":
+        """The same without seeds that lack folds; itself where no seed is whole."""
+        runs = [run for run in self.runs if run.seed not in self.incomplete]
+        return replace(self, runs=runs) if self.incomplete and runs else self
+
+    @cached_property
     def notes(self) -> list[str]:
         """What a reader must know of this row, in a word or two; a table's notes explain the words."""
         notes = []
         duplicates = sum(len(runs) - 1 for folds in self.seeds.values() for runs in folds.values())
         if duplicates:
             notes.append(f"{duplicates} duplicate{'s' * (duplicates > 1)}")
-        for seed, folds in self.seeds.items():
-            expected = max(run.split.folds or 0 for runs in folds.values() for run in runs)
-            if len(folds) < expected and None not in folds:  # which has trained on all of them
-                notes.append(f"seed {seed}: {len(folds)} of {expected} folds")
+        notes += [f"seed {seed}: {found}" for seed, found in self.incomplete.items()]
         if not self.photos:
             notes.append("no predictions")
-        notes += [f"{count} {status}" for status, count in sorted(Counter(lost.status for lost in self.absent).items())]
+        notes += self.lost
         return notes
+
+    @property
+    def lost(self) -> list[str]:
+        """How many of its runs failed, or came to no end."""
+        return [f"{count} {status}" for status, count in sorted(Counter(run.status for run in self.absent).items())]
 
 
 def paired(first: Photos, second: Photos) -> tuple[np.ndarray, int]:

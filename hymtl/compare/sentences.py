@@ -6,6 +6,7 @@ Accuracies are shown as fractions, differences in points, of which a hundred mak
 import math
 from collections.abc import Iterator
 
+from hymtl.compare import bounds
 from hymtl.compare.cost import Cost, cheaper, comparable, quicker
 from hymtl.compare.statistics import wilson
 from hymtl.records.benchmark import Time
@@ -21,6 +22,7 @@ def sentences(choice: Choice) -> list[str]:
     said += [*_no_more_than_guessed(choice, chosen), *_unsteady(chosen), *_may_be_late(chosen, choice.limits)]
     said += [_runner_up(candidate, chosen) for candidate in choice.candidates if _competes(candidate, chosen)]
     said += [_left_out(candidate) for candidate in choice.candidates if candidate.obstacle]
+    said += [_not_counted(candidate) for candidate in choice.candidates if candidate.uncounted]
     said += [f"{name} has no result: {reason.rstrip('.')}." for name, reason in choice.absent.items()]
     return [*said, *_last(choice, chosen)]
 
@@ -48,7 +50,9 @@ def _why(choice: Choice) -> str:
         return "It is the only one that can be chosen."
     allowed = f"the margin of {_points(choice.limits.margin)} and one standard error"
     if choice.chosen == choice.best:
-        best = "It is the most accurate one"
+        accuracies = [round(candidate.accuracy, 6) for candidate in able]
+        tied = accuracies.count(round(choice.of(choice.chosen).accuracy, 6)) > 1
+        best = "No other is more accurate" if tied else "It is the most accurate one"
         costs = comparable([Cost(candidate.ms, candidate.bytes, candidate.seconds) for candidate in able])
         chosen = costs[[candidate.label for candidate in able].index(choice.chosen)]
         if not any(cheaper(cost, chosen) for cost in costs):
@@ -89,11 +93,15 @@ def _sure(choice: Choice) -> str:
 
 
 def _no_more_than_guessed(choice: Choice, chosen: Candidate) -> Iterator[str]:
-    """Where the interval of the accuracy holds that of a network which says the same of every photo."""
+    """Where the interval of the accuracy holds that of a network which says the same of every photo.
+
+    Photos count for as many as the promise counts them for.
+    """
     if choice.commonest is None:
         return
     name, share = choice.commonest
-    if wilson(chosen.accuracy, chosen.photos)[0] <= share:
+    independent = max(1, round(chosen.photos / (bounds.inflation(choice.folds) * chosen.design)))
+    if wilson(chosen.accuracy, independent)[0] <= share:
         yield (
             f'Whoever always says "{name}" is right on {share:.4f} of these photos, which do not show that it has '
             "learned more than that. See its balanced accuracy; loss.class_weights=auto and data.balance=true help "
@@ -130,12 +138,11 @@ def _runner_up(candidate: Candidate, chosen: Candidate) -> str:
     if gap is None:
         return f"{candidate.label} was not scored on the same photos."
     training = ""
-    if (
-        candidate.seconds
-        and chosen.seconds
-        and (candidate.seconds > chosen.seconds or quicker(candidate.seconds, chosen.seconds))
-    ):  # or it would be said to cost less, and not to
-        training = f" and {_times(candidate.seconds / chosen.seconds)} the training time"
+    if candidate.seconds and chosen.seconds:
+        factor = _times(candidate.seconds / chosen.seconds)
+        longer = candidate.seconds > chosen.seconds and factor != _times(1)
+        if longer or quicker(candidate.seconds, chosen.seconds):  # or it would be said to cost less, and not to
+            training = f" and {factor} the training time"
     return (
         f"{candidate.label} would have brought {_brought(gap)}{_taken_off(candidate)}, at {_cost(candidate)}{training}."
     )
@@ -147,6 +154,10 @@ def _left_out(candidate: Candidate) -> str:
         f"{candidate.label} cannot be chosen: {candidate.obstacle}; on {candidate.photos} photos it had "
         f"{candidate.accuracy:.4f}{_taken_off(candidate)}{gap}."
     )
+
+
+def _not_counted(candidate: Candidate) -> str:
+    return f"Not counted, of {candidate.label}: {', '.join(candidate.uncounted)}."
 
 
 def _brought(gap: Gap) -> str:
@@ -168,11 +179,18 @@ def _last(choice: Choice, chosen: Candidate) -> Iterator[str]:
     if test.looks:
         yield (
             f"Most of these photos were scored before, for {'; '.join(test.looks)}: to whoever went by that score, "
-            "this one promises too much. Another data.split_seed and hydra.sweep.dir set other photos aside."
+            f"this one promises too much. {unseen(test.own)}"
         )
     if test.changed:
         changed = ", ".join(f"{accuracy:.4f} {name}" for name, accuracy in test.changed.items())
         yield f"On the same photos changed: {changed}."
+
+
+def unseen(own: bool) -> str:
+    """How to come by a test part that was not scored yet; ``own``: the folder came with one."""
+    if own:
+        return "Only a test/ of photos that were never scored would tell."
+    return "Another data.split_seed and hydra.sweep.dir set other photos aside."
 
 
 def _kept(test: Part) -> str:

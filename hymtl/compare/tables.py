@@ -111,6 +111,8 @@ class Table:
             notes = [
                 "The best epoch was chosen on the validation photos, which flatters that accuracy; test chose nothing."
             ]
+        elif all(run.result.epochs == 1 for run in self.runs):
+            notes = []  # nothing was chosen
         else:
             notes = [
                 "Each run's best epoch was chosen on the very photos that are scored here, which flatters all rows."

@@ -132,8 +132,8 @@ def folds(photos: Sequence[Photo], most: int) -> list[list[int]]:
     if count < 2:
         return []
     place = {photo.name: index for index, photo in enumerate(photos)}
-    parts = _parts(list(photos), count, [], 0)
-    return [[place[photo.name] for photo in part] for part in parts if part]
+    parts = [part for part in _parts(list(photos), count, [], 0) if part]  # a large group may take what others lack
+    return [[place[photo.name] for photo in part] for part in parts] if len(parts) > 1 else []
 
 
 def _grouped(photos: PhotoFolder, expression: str) -> PhotoFolder:

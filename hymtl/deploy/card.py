@@ -98,8 +98,8 @@ def _lines(facts: Mapping, scores: Mapping, cost: Mapping | None, calibration: C
         "",
         "## Licences",
         "",
-        "hymtl: MIT. The weights come from pretrained ones and from the pictures named above, whose licences hymtl "
-        "does not know: look them up before you pass this on.",
+        f"hymtl: MIT. The weights come from {'' if _random(backbone) else 'pretrained ones and from '}the pictures "
+        "named above, whose licences hymtl does not know: look them up before you pass this on.",
     ]  # fmt: skip
 
 
@@ -119,6 +119,10 @@ def _weights(backbone: Mapping) -> str:
     """Without the folder, which is nobody's business elsewhere; random ones have no digest."""
     digest = f", sha256 `{backbone['digest']}`" if backbone.get("digest") else ""
     return f"{backbone.get('name')}, weights {Path(str(backbone.get('weights'))).name}{digest}"
+
+
+def _random(backbone: Mapping) -> bool:
+    return backbone.get("digest") is None
 
 
 def _accuracy(share: float, photos: int) -> str:

@@ -37,7 +37,8 @@ class Candidate(Record):
     """A row that was looked at. ``accuracy`` is that of its folds less ``flattery``, what choosing each fold's epoch on
     its own photos added. ``between`` is the variance of accuracy from one training to the next, beyond what the photos
     explain; ``design`` how many times the variance over photos is that of independent ones. ``obstacle`` says why it
-    cannot be chosen, if so; ``seconds`` are those of training one fold.
+    cannot be chosen, if so; ``uncounted`` are runs of it that failed, or seeds that lack folds; ``seconds`` are those
+    of training one fold.
     """
 
     label: str
@@ -51,6 +52,7 @@ class Candidate(Record):
     ms: Time | None = None
     seconds: float | None = None
     obstacle: str | None = None
+    uncounted: list[str] = []
     gap: Gap | None = None
 
 
@@ -58,7 +60,8 @@ class Part(Record):
     """The winner on the test part: ``promised`` is the 95 % interval of before it was looked at.
 
     ``changed`` has the accuracy on the same photos, changed; ``trained`` is how many others it trained on; ``looks``
-    are other choices that were scored on these photos before, as far as this machine knows.
+    are other choices that were scored on these photos before, as far as this machine knows; ``own``, whether the folder
+    came with this part.
     """
 
     photos: int = Field(ge=1)
@@ -67,6 +70,7 @@ class Part(Record):
     promised: tuple[float, float]
     changed: dict[str, float] = {}
     looks: list[str] = []
+    own: bool = False
 
 
 class Choice(Record):

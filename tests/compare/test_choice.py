@@ -11,6 +11,7 @@ from hymtl import cli
 from hymtl.compare import bounds, choice, grouping, runs
 from hymtl.compare.bounds import Paired
 from hymtl.compare.sentences import sentences
+from hymtl.compare.statistics import wilson
 from hymtl.errors import HymtlError
 from hymtl.records.choice import Limits, Part
 from tests.compare import runs as made_up
@@ -18,22 +19,26 @@ from tests.compare import runs as made_up
 FOLDS = 5
 
 
-def cross_validated(sweep, strategy, photos, wrong, *, curve=None, ms=None, fit=30.0, names=None):
+def cross_validated(sweep, strategy, photos, wrong, *, curve=None, ms=None, fit=30.0, names=None, seed=0, part=None):
     """A row of five folds that together have the photos numbered ``wrong`` wrong; ``curve`` is each fold's accuracy by
-    epoch, of which the third is the best.
+    epoch, of which the third is the best; ``part`` is the share of the pictures that trained.
     """
     names = names or made_up.names(photos)
+    fraction = {"train_fraction": part} if part else {}
+    suffix = "".join(f"-{one}" for one in (seed, part) if one)
     for fold in range(FOLDS):
         held = [number for number in range(photos) if number // 2 % FOLDS == fold]
         missed = {place for place, number in enumerate(held) if number in wrong}
         accuracy = 1 - len(missed) / len(held)
         folder = made_up.write(
-            sweep / f"{strategy}-{fold}", strategy, photos=[names[number] for number in held], wrong=missed,
-            fold={"folds": FOLDS, "fold": fold}, benchmark=False, overrides=[f"data.fold={fold}"],
+            sweep / f"{strategy}-{fold}{suffix}", strategy, seed=seed,
+            photos=[names[number] for number in held], wrong=missed,
+            fold={"folds": FOLDS, "fold": fold} | fraction, benchmark=False, overrides=[f"data.fold={fold}"],
             more={
                 "history": {"val/acc": [accuracy + lower for lower in curve or (0, 0, 0)]},
                 "seconds": {"fit": fit},
                 "best": {"epoch": 2 if curve is None else (fold % 2) + 1},
+                "dataset": {"train": round(244 * (part or 1))},
             },
         )  # fmt: skip
         if ms:
@@ -192,6 +197,33 @@ def test_seconds_of_training_that_are_nothing_cost_no_accuracy(tmp_path, seconds
     assert decided(tmp_path).chosen == f"strategy={chosen}"
 
 
+def test_a_seed_that_lacks_a_fold_does_not_rule_out_those_that_have_all(tmp_path):
+    cross_validated(tmp_path, "quantized", 400, some(200, 400))
+    for seed in (0, 1):
+        cross_validated(tmp_path, "finetune", 400, some(20, 400), seed=seed)
+    (tmp_path / "finetune-4-1" / "result.json").unlink()
+    made = decided(tmp_path)
+    assert made.chosen == "strategy=finetune" and made.of(made.chosen).photos == 400
+    assert made.of(made.chosen).accuracy == 0.95
+    assert "Not counted, of strategy=finetune: seed 1 (4 of 5 folds)." in made.sentences
+
+
+def test_runs_that_failed_are_said_with_the_decision(tmp_path):
+    cross_validated(tmp_path, "quantized", 400, some(200, 400))
+    cross_validated(tmp_path, "finetune", 400, some(20, 400))
+    (table,) = grouping.tables(runs.find([tmp_path]).runs)
+    table.rows[0].absent.append(runs.Absent(tmp_path / "seed1", "failed", "out of memory", ()))
+    assert "Not counted, of strategy=finetune: 1 failed." in choice.decide(table, Limits()).sentences
+
+
+def test_what_trained_on_a_part_of_the_pictures_is_not_shipped_in_place_of_what_had_all(tmp_path):
+    cross_validated(tmp_path, "frozen", 400, some(20, 400), fit=10.0, part=0.25)
+    cross_validated(tmp_path, "frozen", 400, some(21, 400), fit=100.0)
+    made = decided(tmp_path)
+    assert made.chosen == "data.train_fraction=1"
+    assert "data.train_fraction=0.25 cannot be chosen: it trained on a part of the pictures" in "".join(made.sentences)
+
+
 @pytest.mark.parametrize(("fit", "said"), [(3000, "12 times"), (300, "1.2 times"), (100, "0.4 times"), (10, "1/25 of")])
 def test_training_time_is_said_in_times_or_parts(tmp_path, fit, said):
     cross_validated(tmp_path, "finetune", 400, some(20, 400), fit=250)
@@ -208,11 +240,18 @@ def test_seconds_of_training_that_do_not_count_are_not_said_to_be_fewer(tmp_path
     assert not any("training time" in said for said in made.sentences)
 
 
-def test_of_equally_accurate_ones_the_chosen_one_is_called_most_accurate(tmp_path):
+def test_a_training_as_long_is_not_said_to_take_1_0_times_the_time(tmp_path):
+    cross_validated(tmp_path, "quantized", 400, some(20, 400), fit=100.0)
+    cross_validated(tmp_path, "qat", 400, some(21, 400), fit=104.0)
+    assert not any("training time" in said for said in decided(tmp_path).sentences)
+
+
+def test_of_equally_accurate_ones_none_is_called_the_most_accurate(tmp_path):
     cross_validated(tmp_path, "finetune", 400, some(20, 400), fit=100.0)
     cross_validated(tmp_path, "frozen", 400, some(20, 400), fit=1.0)
     made = decided(tmp_path)
-    assert made.chosen == made.best == "strategy=frozen" and "It is the most accurate one" in made.sentences[1]
+    assert made.chosen == made.best == "strategy=frozen"
+    assert made.sentences[1] == "No other is more accurate, and none of the others costs less."
 
 
 def test_whether_it_is_sure_is_not_said_where_nothing_was_compared(tmp_path):
@@ -347,6 +386,20 @@ def test_a_strategy_is_hopeless_only_once_all_photos_could_not_save_it(tmp_path)
     assert near.after(400, 0.0125) > 0.03 and near.after(80, 0.0125) == pytest.approx(near.difference)
 
 
+def test_what_choosing_epochs_flatters_in_two_folds_stops_no_strategy(tmp_path):
+    photos = 400
+    cross_validated(tmp_path, "quantized", photos, some(60, photos, 1))
+    cross_validated(tmp_path, "finetune", photos, some(40, photos, 2), curve=[0, -0.3, 0])
+    for fold in (2, 3, 4):
+        (tmp_path / f"finetune-{fold}" / "result.json").unlink()
+    (table,) = grouping.tables(runs.find([tmp_path]).runs)
+    rival, begun = (
+        next(row for row in table.rows if choice.strategy(row) == name) for name in ("quantized", "finetune")
+    )
+    assert begun.flattery > 0.1 and choice.difference(begun, rival).after(photos, choice.ERROR / 4) < 0
+    assert choice.hopeless(begun, rival, Limits(), 4) is None
+
+
 @pytest.mark.parametrize(
     ("rival", "other"),
     [
@@ -455,6 +508,10 @@ def test_what_is_no_better_than_always_naming_the_commonest_class_is_said_to_be_
     cross_validated(tmp_path / "rare", "frozen", 200, missed, names=nine_in_ten)
     (said,) = [one for one in decided(tmp_path / "rare").sentences if "Whoever always says" in one]
     assert said.startswith('Whoever always says "ants" is right on 0.9000 of these photos')
+    grouped = bounds.inflation(FOLDS)
+    cross_validated(tmp_path / "some", "frozen", 200, some(9, 200), names=nine_in_ten)
+    assert wilson(0.955, 200)[0] > 0.9 > wilson(0.955, round(200 / grouped))[0]
+    assert any("Whoever always says" in one for one in decided(tmp_path / "some").sentences)
     cross_validated(tmp_path / "learned", "frozen", 200, some(2, 200), names=nine_in_ten)
     assert not any("Whoever always says" in one for one in decided(tmp_path / "learned").sentences)
 

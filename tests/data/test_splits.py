@@ -12,7 +12,7 @@ import torch
 from hymtl.data import transforms
 from hymtl.data.batches import PictureBatches
 from hymtl.data.photos import Photo, PhotoFolder, read_folder
-from hymtl.data.splits import arrange, thinned
+from hymtl.data.splits import arrange, folds, thinned
 from hymtl.errors import HymtlError
 from hymtl.preprocessing import Preprocessing
 from tests.conftest import prepare
@@ -250,6 +250,15 @@ def test_groups_too_few_for_the_folds_are_refused_in_every_fold():
     for fold in range(5):
         with pytest.raises(HymtlError, match="data.folds=5: class a has 4 groups of photos, none of which is left"):
             arrange(photos, folds=5, fold=fold, group=GROUP)
+
+
+def test_where_groups_leave_only_one_part_there_are_no_folds():
+    photos = [
+        Photo(Path(f"{i}"), f"{i}", "ab".index(group), group) for i, group in enumerate("aabb")
+    ]  # a group a class
+    assert folds(photos, 5) == []
+    photos = [Photo(Path(f"{i}"), f"{i}", i % 2, group) for i, group in enumerate("aabb")]
+    assert sorted(map(sorted, folds(photos, 5))) == [[0, 1], [2, 3]]
 
 
 def test_groups_leave_each_class_near_its_share():

@@ -24,7 +24,9 @@ def find(root: Path | None) -> PhotoFolder:
     rows = _rows(root)
     labels = sorted({row["label"] for row in rows})
     if len(labels) < 2:
-        raise HymtlError(f"{root} has {len(labels)} labels; telling classes apart takes at least two.")
+        raise HymtlError(
+            f"{root} has {'one label' if labels else 'no labels'}; telling classes apart takes at least two."
+        )
     splits: dict[str, list[Photo]] = {split: [] for split in SPLITS} if "split" in rows[0] else {UNSPLIT: []}
     for row in sorted(rows, key=lambda row: (row["label"], row["path"])):
         group = (row["group"] or row["path"]) if "group" in row else None
