@@ -222,7 +222,11 @@ def _probe(built: Experiment, features_gb: float) -> result.Probe | None:
         return None
     store = FeatureStore(home() / "features", features_gb * 1e9)
     device = built.trainer.strategy.root_device
-    return probe.of_start(start, pictures, device, store, module.loss_weights)
+    try:
+        return probe.of_start(start, pictures, device, store, module.loss_weights)
+    except (ValueError, RuntimeError) as error:  # the run is made, and worth more than what it is compared with
+        log.warning("what a probe on the features of the start scores could not be found out: %s", in_one_line(error))
+        return None
 
 
 def _announce(photos: PhotoFolder, weights: Pretrained) -> None:

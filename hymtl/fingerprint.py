@@ -28,6 +28,8 @@ def differences(old: dict, new: dict, path: str = "") -> list[str]:
     found = []
     for key in sorted(old.keys() | new.keys(), key=str):
         before, now = old.get(key), new.get(key)
+        if f"{path}{key}" == "trainer.max_epochs":  # which is epochs
+            continue
         if isinstance(before, dict) and isinstance(now, dict):
             found += differences(before, now, f"{path}{key}.")
         elif not _same(before, now, exactly=path == "trainer."):

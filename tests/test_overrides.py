@@ -95,6 +95,8 @@ WRONG = {
     "trainer.deterministic=maybe": ["expected warn or true or false or null"],
     "data.distortion=randaug": ["Did you mean 'rand_augment'?", "null"],
     "strategy=frozen,": ["a comma too many: strategy=frozen"],
+    "choose.strategies=[probe,,]": ["a comma too many: choose.strategies=[probe]"],
+    "hydra.run.dir=a=b": ["what has brackets, commas, quotes or = in it needs quotes of its own"],
     "strategy==qat": ["one = is enough: strategy=qat"],
     "epochs=${nothing}": ["epochs cannot be resolved"],
     "run_dir=": ["run_dir=: expected a path"],

@@ -149,9 +149,11 @@ function curves(host, rows, metric, yLabel) {
 
 // Those that no other is both cheaper and more accurate than, by cost.
 function front(points) {
-  let best = -Infinity;
-  return [...points].sort((a, b) => a.cost - b.cost || b.accuracy - a.accuracy)
-    .filter((point) => point.accuracy > best && (best = point.accuracy, true));
+  let last = { cost: -Infinity, accuracy: -Infinity };
+  return [...points].sort((a, b) => a.cost - b.cost || b.accuracy - a.accuracy).filter((point) => {
+    if (point.accuracy > last.accuracy) last = point;
+    return point.accuracy === last.accuracy && point.cost === last.cost; // equals are on it together
+  });
 }
 
 // Points of one cost stand side by side: pixels to the right, by point.

@@ -71,6 +71,8 @@ def _sure(choice: Choice) -> str:
     if len(choice.candidates) == 1:
         return "How others would have done is not known."
     if len(able) == 1:
+        if len(choice.candidates) == 2:
+            return "The other cannot be chosen; how it compares is said below."
         return "The others cannot be chosen; how they compare is said below."
     rivals = [candidate.label for candidate in able if candidate.label != choice.chosen]
     if len(rivals) == 1:

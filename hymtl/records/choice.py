@@ -165,6 +165,8 @@ def limits_of_words(words: list[str]) -> Limits:
         check_choice("--choose", name, Limits.model_fields)
         if name in given:
             raise HymtlError(f"--choose {word}: {name} is given twice. Give it once.")
+        if "," in value:
+            raise HymtlError(f"--choose {word}: limits are words of their own: {' '.join(word.split(','))}.")
         expected, holds = RULES[name]
         given[name] = None if value == "null" else _as_number(value)
         if not holds(given[name]):

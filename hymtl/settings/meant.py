@@ -105,14 +105,16 @@ def spelling(word: str) -> str:
         return f"{word}: settings are words of their own: " + " ".join(re.split(r"[\s;,]+", word))
     if value.startswith("="):
         return f"{word}: one = is enough: {name}={value.lstrip('=')}"
-    parts = value.split(",")
-    if not set(value) & set("[]{}()'\"") and not all(parts):
-        return f"{word}: there is a comma too many: {name}={','.join(filter(None, parts))}"
+    listed = value.startswith("[") and value.endswith("]")
+    plain = value[1:-1] if listed else value
+    if not set(plain) & set("[]{}()'\"") and not all(parts := plain.split(",")):
+        left = ",".join(filter(None, parts))
+        return f"{word}: there is a comma too many: {name}={f'[{left}]' if listed else left}"
     if not word.isascii() and not set(value) & set("[]{}()'\""):
         return _not_ascii(word, name, value)
     quoted = value.strip("\"'")
     return (
-        f"{word} cannot be read: what has brackets, commas or quotes in it needs quotes of its own: "
+        f"{word} cannot be read: what has brackets, commas, quotes or = in it needs quotes of its own: "
         f"""'{name}="{quoted}"'"""
     )
 

@@ -202,6 +202,22 @@ def test_a_test_part_that_another_choice_was_scored_on_is_called_so(race, pictur
     assert chosen(tmp_path / "third").test.looks == []
 
 
+def test_a_test_part_of_the_folders_own_is_not_said_to_be_drawn_anew(pictures, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    root = shutil.copytree(pictures, tmp_path / "pictures")
+    shutil.move(root / "val", root / "test")
+    words = ["choose.strategies=probe", "epochs=1"]
+    assert raced(root, tmp_path / "first", *words) == raced(root, tmp_path / "second", *words, "seed=1") == 0
+    made = chosen(tmp_path / "second")
+    assert made.test.own and made.test.looks
+    assert any("Only a test/ of photos that were never scored would tell." in said for said in made.sentences)
+    assert "data.split_seed" not in "".join(capfd.readouterr()) + "".join(made.sentences)
+    assert raced(root, tmp_path / "third", *words, "data.test_fraction=0.3") == 1
+    assert "has a test part of its own, which the winner is scored on. Leave data.test_fraction out." in "".join(
+        capfd.readouterr()
+    )
+
+
 def test_photos_that_come_in_groups_are_counted_by_groups(race, pictures, monkeypatch, tmp_path):
     monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
     words = ["choose.strategies=probe", "epochs=1", "data.group='\\d(?=\\.)'"]

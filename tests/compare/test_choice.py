@@ -556,6 +556,7 @@ def test_equal_but_for_rounding_is_called_equal_and_epochs_by_another_measure_fl
         ("max_mb=0", "--choose max_mb=0: expected null or a number above 0"),
         ("max_sm=20", "Did you mean 'max_ms'?"),
         ("max_ms=20 max_ms=5", "--choose max_ms=5: max_ms is given twice"),
+        ("max_ms=20,margin=0.1", "limits are words of their own: max_ms=20 margin=0.1"),
     ],
 )
 def test_compare_choose_refuses_nonsense_by_name(tmp_path, capsys, words, said):

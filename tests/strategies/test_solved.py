@@ -100,6 +100,23 @@ def test_no_rate_and_no_decay_moves_a_solved_head(config, pictures):
     assert same(heads[0], heads[1]) and same(heads[0], heads[2])
 
 
+@pytest.mark.parametrize(("strategy", "epochs"), [("probe", 1), ("lp_ft", 3)])
+def test_what_does_not_train_has_one_epoch_whatever_is_asked(config, pictures, strategy, epochs):
+    more = ["epochs=3", "early_stopping=2", "+trainer.check_val_every_n_epoch=3", "+trainer.min_epochs=2"]
+    made = experiment.run(config(f"strategy={strategy}", *SMALL, f"data.root={pictures}", *more))
+    assert made.epochs == epochs and made.best.epoch == epochs - 1
+
+
+def test_a_probe_that_fails_in_the_end_takes_no_result_along(config, ten_classes, weights, monkeypatch, caplog):
+    def fails(*_):
+        raise ValueError("no folds")
+
+    monkeypatch.setattr("hymtl.features.probe.of_start", fails)
+    words = [word for word in SMALL if "weights" not in word] + [f"backbone.weights={weights}"]
+    made = experiment.run(config("strategy=finetune", *words, f"data.root={ten_classes}", "epochs=1"))
+    assert made.probe is None and "could not be found out: no folds" in caplog.text
+
+
 def test_without_kept_features_the_head_is_the_same_up_to_rounding(config, pictures):
     heads = []
     for more in ([], ["~callbacks.features"], ["data.augmentation=random_crop"]):
