@@ -26,7 +26,6 @@ from hymtl.records.benchmark import Time
 from hymtl.records.choice import Candidate, Choice, Gap, Limits
 
 FAR = 100  # times the photos there are: nobody finds more
-_PART = "it trained on a part of the pictures, and a row like it has them all"
 ERROR = 0.05  # of a claim that is wrong, all claims of a decision together
 
 
@@ -40,15 +39,13 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
     if limits.max_ms is not None and not any(_time(row) for row in table.rows):
         folders = shlex.join(str(row.runs[0].folder) for row in table.rows)
         raise HymtlError(f"max_ms={limits.max_ms:g}: nothing was timed yet. First: hymtl benchmark {folders}")
-    rows = [row.of_whole_seeds() for row in table.rows]
     parts = {place for curve in table.learning_curves for place in curve.places[:-1]}
-    reasons = {
-        row.label: obstacles.get(strategy(row)) or (_PART if place in parts else obstacle(row, limits))
-        for place, row in enumerate(rows)
-    }
+    whole = [row for place, row in enumerate(table.rows) if place not in parts]
+    rows = [row.of_whole_seeds() for row in whole]
+    reasons = {row.label: obstacles.get(strategy(row)) or obstacle(row, limits) for row in rows}
     able = [row for row in rows if reasons[row.label] is None]
     if not able:
-        raise HymtlError(_nobody(table, reasons))
+        raise HymtlError(_nobody(reasons))
     best = max(able, key=lambda row: (round(corrected(row), 6), -row.size))  # those on record are float32
     costs = comparable(list(map(cost, able)))
     close = [place for place, row in enumerate(able) if row is best or near(difference(best, row), limits.margin)]
@@ -71,11 +68,12 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
         needed=_needed(others, limits.margin, level) if short > limits.margin else None,
         commonest=_commonest(chosen),
         copies=table.copies,
+        parts=len(parts),
         absent={name: reason for name, reason in obstacles.items() if name not in map(strategy, table.rows)},
         folds=folds,
         epochs=chosen.agreed_epoch + 1 if folds else None,
     )
-    for row in table.rows:
+    for row in whole:
         made.of(row.label).uncounted = _uncounted(row)
     made.sentences = sentences(made)
     return made
@@ -235,6 +233,6 @@ def _commonest(row: Row) -> tuple[str, float]:
     return name, count / len(row.photos.labels)
 
 
-def _nobody(table: Table, reasons: Mapping[str, str | None]) -> str:
+def _nobody(reasons: Mapping[str, str | None]) -> str:
     every = "; ".join(f"{label}: {reason}" for label, reason in reasons.items())
-    return f"None of {len(table.rows)} can be chosen. {every}."
+    return f"None of {len(reasons)} can be chosen. {every}."

@@ -22,6 +22,7 @@ def sentences(choice: Choice) -> list[str]:
     said += [*_no_more_than_guessed(choice, chosen), *_unsteady(chosen), *_may_be_late(chosen, choice.limits)]
     said += [_runner_up(candidate, chosen) for candidate in choice.candidates if _competes(candidate, chosen)]
     said += [_left_out(candidate) for candidate in choice.candidates if candidate.obstacle]
+    said += list(_of_parts(choice.parts))
     said += [_not_counted(candidate) for candidate in choice.candidates if candidate.uncounted]
     said += [f"{name} has no result: {reason.rstrip('.')}." for name, reason in choice.absent.items()]
     return [*said, *_last(choice, chosen)]
@@ -156,6 +157,12 @@ def _left_out(candidate: Candidate) -> str:
         f"{candidate.label} cannot be chosen: {candidate.obstacle}; on {candidate.photos} photos it had "
         f"{candidate.accuracy:.4f}{_taken_off(candidate)}{gap}."
     )
+
+
+def _of_parts(count: int) -> Iterator[str]:
+    rows, are, them = ("row", "is", "it") if count == 1 else ("rows", "are", "them")
+    if count:
+        yield f"{count} {rows} that trained on a part of the pictures {are} left out, as others like {them} had more."
 
 
 def _not_counted(candidate: Candidate) -> str:

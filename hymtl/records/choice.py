@@ -78,7 +78,8 @@ class Choice(Record):
     chosen one by more than the margin, None where there is no other; ``short`` is by how much one may be better,
     ``needed`` about how many photos would tell (None where that cannot be said, or need not). ``commonest`` is the
     class that most of the photos show, and their share: what the accuracy of whoever always says so is. ``copies`` is
-    how many pictures stand on two sides of a split. ``absent`` are strategies without any result, and why.
+    how many pictures stand on two sides of a split, ``parts`` how many rows were left out as others like them had more
+    pictures to train on. ``absent`` are strategies without any result, and why.
     ``data`` says what it was decided on; ``sentences`` say all of this in words.
     """
 
@@ -94,6 +95,7 @@ class Choice(Record):
     needed: int | None = None
     commonest: tuple[str, float] | None = None  # unknown to those that were written first
     copies: int = 0
+    parts: int = 0
     absent: dict[str, str] = {}
     folds: int | None = None
     epochs: int | None = None
