@@ -167,12 +167,14 @@ function dodge(points, x) {
   return shift;
 }
 
+const AROUND = [[12, 4, "start"], [-12, 4, "end"], [0, -13, "middle"], [0, 21, "middle"], [12, -10, "start"], [12, 18, "start"]];
+const OFF_THE_LINE = [[-6, -10, "end"], [-6, 19, "end"], [-6, -24, "end"], [-6, 33, "end"]]; // of a curve that ends there
+
 // A row's name where there is room for it beside its point; none where there is not, as the legend has it too.
-function name(node, label, cx, cy, taken, right) {
+function name(node, label, cx, cy, taken, right, places = AROUND) {
   const text = [...label.replace(/[\w./]+=/g, "")]; // values alone: the legend says of which setting
   const shown = text.length > 24 ? `${text.slice(0, 23).join("")}…` : text.join("");
   const long = 6.4 * [...shown].length;
-  const places = [[12, 4, "start"], [-12, 4, "end"], [0, -13, "middle"], [0, 21, "middle"], [12, -10, "start"], [12, 18, "start"]];
   for (const [dx, dy, anchor] of places) {
     const left = cx + dx - { start: 0, middle: long / 2, end: long }[anchor];
     const box = { left, right: left + long, top: cy + dy - 11, bottom: cy + dy + 3 };
@@ -216,29 +218,27 @@ function scatter(host, points, { xLabel, logX = false, pareto = false }) {
 // Accuracy against the number of training pictures: a line for all rows that differ in it alone.
 function learning(host, rows, curves) {
   const sizes = curves.flatMap((curve) => curve.pictures);
-  const named = curves.length <= MANY; // in the corner where curves that rise are not
+  const [few, taken, ends] = [curves.length <= MANY, [], []];
   const { svg, x, y } = axes(host, {
     xs: [0, ...sizes], ys: curves.flatMap((curve) => curve.rows.flatMap((row) => rows[row].interval)),
     xLabel: "training pictures", yLabel: "accuracy",
   });
   curves.forEach((curve, number) => {
     const last = curve.rows.at(-1); // with most pictures: its colour is the curve's
-    const shift = !named ? 0 : (number - (curves.length - 1) / 2) * 4; // so that bars stand side by side
+    const shift = !few ? 0 : (number - (curves.length - 1) / 2) * 4; // so that bars stand side by side
     const at = curve.rows.map((row, i) => [x(curve.pictures[i]) + shift, rows[row]]);
     const node = group(svg, last, curve.label);
     node.dataset.row = last;
     draw(node, "path", { class: "mean", d: at.map(([cx, row], i) => `${i ? "L" : "M"}${cx} ${y(row.accuracy)}`).join("") });
-    if (named) {
-      const height = HEIGHT - MARGIN.bottom - 8 - 15 * (curves.length - 1 - number);
-      const edge = Math.max(240, host.clientWidth) - MARGIN.right - 4;
-      draw(node, "text", { class: "name", x: edge, y: height, "text-anchor": "end", stroke: "none" }, curve.label);
-    }
     at.forEach(([cx, row], i) => {
       const point = draw(node, "circle", { cx, cy: y(row.accuracy), r: 4, stroke: "none" });
       draw(point, "title", {}, `${curve.label}, ${words(curve.pictures[i])} pictures: ${row.accuracy} (${row.interval.join("–")})`);
       draw(node, "line", { class: "bar", x1: cx, x2: cx, y1: y(row.interval[0]), y2: y(row.interval[1]) });
+      taken.push({ left: cx - 8, right: cx + 8, top: y(row.accuracy) - 8, bottom: y(row.accuracy) + 8 });
     });
+    ends.push([node, curve.label, at.at(-1)[0], y(at.at(-1)[1].accuracy)]);
   });
+  if (few) for (const end of ends) name(...end, taken, svg.viewBox.baseVal.width, OFF_THE_LINE);
 }
 
 const points = (rows, costs) => rows.flatMap((row, i) => {
