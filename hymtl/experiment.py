@@ -253,6 +253,8 @@ def _trainer(cfg: DictConfig, module: TransferModule, history: History, folds: H
     rounding = precision.chosen(asked, accelerator, module.network, cpu_only=strategy.cpu_only)
     if rounding != asked:
         log.info("precision %s, by trainer.precision=auto", rounding)
+    if cfg.epochs > 1 and not strategy.trains:
+        log.info("epochs    1 in place of %d: nothing trains under strategy=%s", cfg.epochs, strategy.name)
     # Without these there is no result, so no override takes them out. BestCheckpoint comes first of all checkpoints,
     # so that Lightning's ckpt_path="best" means it; those of the config see what ConvertBest made.
     checkpoints = f"{cfg.run_dir}/checkpoints"

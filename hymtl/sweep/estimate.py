@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from hymtl import records
+from hymtl import records, strategies
 from hymtl.records import result
 from hymtl.records.result import Result
 
@@ -44,7 +44,11 @@ def _hours(configs: Sequence[DictConfig], earlier: Sequence[Result]) -> float | 
             paces[run.strategy] = run.seconds.fit / run.epochs
     if any(cfg.strategy.name not in paces for cfg in configs):
         return None
-    return sum(paces[cfg.strategy.name] * cfg.epochs for cfg in configs) / 3600
+    return sum(paces[cfg.strategy.name] * _epochs(cfg) for cfg in configs) / 3600
+
+
+def _epochs(cfg: DictConfig) -> int:
+    return cfg.epochs if strategies.kind(cfg.strategy.name).trains else 1
 
 
 def _earlier(folder: Path) -> Iterator[Result]:

@@ -202,6 +202,7 @@ def test_a_test_part_that_another_choice_was_scored_on_is_called_so(race, pictur
     assert chosen(tmp_path / "third").test.looks == []
 
 
+@pytest.mark.second
 def test_a_test_part_of_the_folders_own_is_not_said_to_be_drawn_anew(pictures, monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
     root = shutil.copytree(pictures, tmp_path / "pictures")
