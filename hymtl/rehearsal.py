@@ -17,7 +17,7 @@ from hymtl.strategy import Strategy
 
 # The settings of data that say who trains, validates and tests.
 SPLIT = ("folds", "fold", "val_fraction", "test_fraction", "train_fraction", "split_seed", "group")
-_TOGETHER = ("strategy", "backbone", "optim", "scheduler", "trainer")  # what :func:`checked` looks at
+_TOGETHER = ("strategy", "backbone", "optim", "scheduler", "trainer")  # what :func:`checked` looks at, with epochs
 
 
 def checked(cfg: DictConfig) -> Strategy:
@@ -31,6 +31,8 @@ def checked(cfg: DictConfig) -> Strategy:
     _check_accelerator(cfg, strategy)
     _check_precision(cfg, strategy)
     _check_backbone(cfg, strategy)
+    if strategy.trains and not (cfg.get("choose") and cfg.choose.held_out):
+        settings.check_validated(cfg)
     return strategy
 
 
@@ -56,7 +58,7 @@ class _Look:
         self._checked: dict[str, str | None] = {}
 
     def fault(self, cfg: DictConfig) -> str | None:
-        key = "\n".join(OmegaConf.to_yaml(cfg.get(section) or {}) for section in _TOGETHER)
+        key = "\n".join([str(cfg.epochs), *(OmegaConf.to_yaml(cfg.get(section) or {}) for section in _TOGETHER)])
         if key not in self._checked:
             self._checked[key] = _said(lambda: checked(cfg))
         return self._checked[key] or _said(lambda: self._look_for_files(cfg))

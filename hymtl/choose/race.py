@@ -104,7 +104,7 @@ def _check_earlier(race: Race, check: Check) -> None:
         _check_writable(set(folders.values()) - set(done))
     crowned = race.folder / jobs.WINNER
     _check_writable([crowned])
-    winner.check_photos(race, [*done, *([crowned] if result.found(crowned) else [])])
+    race.own_test = winner.check_photos(race, [*done, *([crowned] if result.found(crowned) else [])])
 
 
 def _check_writable(folders: Iterable[Path]) -> None:

@@ -29,9 +29,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def check_photos(race: "Race", done: Iterable[Path]) -> None:
+def check_photos(race: "Race", done: Iterable[Path]) -> bool:
     """Refuse, before anything trains, pictures too few for the folds and the test part, or others than the runs in the
-    folders ``done`` were made of; warn where the test part was scored before, by races in other folders.
+    folders ``done`` were made of, and a share for the test part of pictures that come with one; warn where the test
+    part was scored before, by races in other folders.
+
+    Returns:
+        Whether the pictures came with the test part.
 
     Raises:
         HymtlError: naming the class and the setting, or the run.
@@ -45,8 +49,8 @@ def check_photos(race: "Race", done: Iterable[Path]) -> None:
             "data.test_fraction=0: experiment=choose scores what it chose on a test part that nothing was chosen by. "
             "Give data.test_fraction=0.2."
         )
-    race.own_test = _comes_with_test(photos)
-    if race.own_test and cfg.data.test_fraction and _typed(race, "data.test_fraction"):
+    own = _comes_with_test(photos)
+    if own and cfg.data.test_fraction and _typed(race, "data.test_fraction"):
         raise HymtlError(
             f"data.test_fraction={cfg.data.test_fraction}: {photos.root} has a test part of its own, which the "
             "winner is scored on. Leave data.test_fraction out."
@@ -65,9 +69,10 @@ def check_photos(race: "Race", done: Iterable[Path]) -> None:
             # Hydra makes logging ready with the first job.
             print(
                 f"!!! the test part was scored before, for {printable(looks.words(look))}. What is chosen now, "
-                f"unless it is the same again, is promised too much. {unseen(race.own_test)}",
+                f"unless it is the same again, is promised too much. {unseen(own)}",
                 file=sys.stderr,
             )
+    return own
 
 
 def _comes_with_test(photos: PhotoFolder) -> bool:
@@ -77,7 +82,7 @@ def _comes_with_test(photos: PhotoFolder) -> bool:
 
 def _typed(race: "Race", name: str) -> bool:
     """Whether a setting was given on the command line."""
-    return any(word.startswith(f"{name}=") for word in race.arguments)
+    return any(word.lstrip("+").startswith(f"{name}=") for word in race.arguments)
 
 
 def crown(race: "Race", chosen: Choice) -> None:
@@ -92,7 +97,7 @@ def crown(race: "Race", chosen: Choice) -> None:
         raise HymtlError(
             f"{folder} holds {earlier}, which an earlier choice made and scored on the test part. The choice is now "
             f"{strategy} for {epochs_in_words(chosen.epochs)}, and a test part that was looked at already cannot judge "
-            f"it. {unseen(race.own_test)} Or move that folder away if you do not mind."
+            f"it. {unseen(race.own_test)} Or move that folder away, if a score that is promised too much will do."
         )
     records.write(chosen, file)
     for sentence in chosen.sentences[:3]:

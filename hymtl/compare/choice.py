@@ -36,13 +36,20 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
         HymtlError: if no row is within the limits, or nothing was timed for ``max_ms``.
     """
     obstacles = obstacles or {}
-    if limits.max_ms is not None and not any(_time(row) for row in table.rows):
-        folders = shlex.join(str(row.runs[0].folder) for row in table.rows)
+    every = [row.of_whole_seeds() for row in table.rows]
+    against = [obstacles.get(strategy(row)) or obstacle(row, limits) for row in every]
+    smaller = _smaller(table, against)
+    # What is left of a learning curve has no others to be told from by how many pictures it had.
+    names = {curve.places[-1]: curve.label for curve in table.learning_curves if smaller.issuperset(curve.places[:-1])}
+    left = {
+        place: replace(row, label=names.get(place, row.label))
+        for place, row in enumerate(every)
+        if place not in smaller
+    }
+    rows, reasons = list(left.values()), {row.label: against[place] for place, row in left.items()}
+    if limits.max_ms is not None and not any(map(_time, rows)):
+        folders = shlex.join(str(row.runs[0].folder) for row in rows)
         raise HymtlError(f"max_ms={limits.max_ms:g}: nothing was timed yet. First: hymtl benchmark {folders}")
-    parts = {place for curve in table.learning_curves for place in curve.places[:-1]}
-    whole = [row for place, row in enumerate(table.rows) if place not in parts]
-    rows = [row.of_whole_seeds() for row in whole]
-    reasons = {row.label: obstacles.get(strategy(row)) or obstacle(row, limits) for row in rows}
     able = [row for row in rows if reasons[row.label] is None]
     if not able:
         raise HymtlError(_nobody(reasons))
@@ -68,15 +75,24 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
         needed=_needed(others, limits.margin, level) if short > limits.margin else None,
         commonest=_commonest(chosen),
         copies=table.copies,
-        parts=len(parts),
+        smaller=len(smaller),
         absent={name: reason for name, reason in obstacles.items() if name not in map(strategy, table.rows)},
         folds=folds,
         epochs=chosen.agreed_epoch + 1 if folds else None,
     )
-    for row in whole:
+    for row in rows:
         made.of(row.label).uncounted = _uncounted(row)
     made.sentences = sentences(made)
     return made
+
+
+def _smaller(table: Table, against: Sequence[str | None]) -> set[int]:
+    """Places of rows that are out, as one that had more pictures, and differs in nothing else, can be chosen."""
+    found: set[int] = set()
+    for curve in table.learning_curves:
+        able = [number for number, place in enumerate(curve.places) if against[place] is None]
+        found.update(curve.places[: able[-1]] if able else [])
+    return found
 
 
 def strategy(row: Row) -> str:
@@ -180,7 +196,7 @@ def _rank(row: Row) -> float:
 
 
 def _time(row: Row) -> Time | None:
-    return next((time for run in row.runs if run.benchmark and (time := run.benchmark.latency)), None)
+    return next((time for run in [*row.runs, *row.left_out] if run.benchmark and (time := run.benchmark.latency)), None)
 
 
 def _candidate(row: Row, chosen: Row, reason: str | None, level: float) -> Candidate:
@@ -207,8 +223,9 @@ def _candidate(row: Row, chosen: Row, reason: str | None, level: float) -> Candi
 
 def _uncounted(row: Row) -> list[str]:
     """Runs that the decision goes without, though others like them are there."""
-    seeds = [f"seed {seed} ({found})" for seed, found in row.incomplete.items()]
-    return [*(seeds if len(seeds) < len(row.seeds) else []), *row.lost]
+    seeds = Counter(run.seed for run in row.left_out)
+    folds = row.runs[0].split.folds
+    return [*(f"seed {seed} ({count} of {folds} folds)" for seed, count in sorted(seeds.items())), *row.lost]
 
 
 def _needed(others: Sequence[Paired], margin: float, level: float) -> int | None:

@@ -215,6 +215,7 @@ def _write_csv(file: Path, tables: list[Table], absent: list[Absent]) -> None:
 
 def _record(table: Table, row: Row) -> dict:
     low, high = row.interval
+    several = any(run.result.epochs > 1 for run in row.runs)
     return {
         "table": table.title,
         "row": row.label,
@@ -232,7 +233,7 @@ def _record(table: Table, row: Row) -> dict:
         "macro_f1": row.macro_f1,
         **dict(zip(("ece_raw", "ece", "ece_float"), row.calibration_error or (None, None, None), strict=True)),
         "trained_accuracy": row.trained_accuracy,
-        "best_epoch_chosen_on": "the photos of accuracy",  # which flatters it
+        "best_epoch_chosen_on": "the photos of accuracy" if several else "",  # which flatters it
         "test_accuracy": row.test_accuracy,
         "bytes": row.size,
         "seconds_photo": row.latency and row.latency.mean,

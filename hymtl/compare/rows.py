@@ -47,12 +47,15 @@ class Photos:
 
 @dataclass
 class Row:
-    """Runs that differ in seed and fold alone. ``label`` says what distinguishes them from other rows."""
+    """Runs that differ in seed and fold alone. ``label`` says what distinguishes them from other rows; ``left_out`` are
+    runs of seeds that :meth:`of_whole_seeds` left out.
+    """
 
     settings: dict[str, object]
     runs: list[Run]
     label: str = ""
     absent: list[Absent] = field(default_factory=list)
+    left_out: list[Run] = field(default_factory=list)
 
     @cached_property
     def seeds(self) -> dict[int, dict[int | None, list[Run]]]:
@@ -221,8 +224,9 @@ class Row:
 
     def of_whole_seeds(self) -> "Row":
         """The same without seeds that lack folds; itself where no seed is whole."""
-        runs = [run for run in self.runs if run.seed not in self.incomplete]
-        return replace(self, runs=runs) if self.incomplete and runs else self
+        whole = [run for run in self.runs if run.seed not in self.incomplete]
+        rest = [run for run in self.runs if run.seed in self.incomplete]
+        return replace(self, runs=whole, left_out=rest) if whole and rest else self
 
     @cached_property
     def notes(self) -> list[str]:

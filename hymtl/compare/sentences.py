@@ -22,7 +22,7 @@ def sentences(choice: Choice) -> list[str]:
     said += [*_no_more_than_guessed(choice, chosen), *_unsteady(chosen), *_may_be_late(chosen, choice.limits)]
     said += [_runner_up(candidate, chosen) for candidate in choice.candidates if _competes(candidate, chosen)]
     said += [_left_out(candidate) for candidate in choice.candidates if candidate.obstacle]
-    said += list(_of_parts(choice.parts))
+    said += list(_smaller(choice.smaller))
     said += [_not_counted(candidate) for candidate in choice.candidates if candidate.uncounted]
     said += [f"{name} has no result: {reason.rstrip('.')}." for name, reason in choice.absent.items()]
     return [*said, *_last(choice, chosen)]
@@ -159,10 +159,13 @@ def _left_out(candidate: Candidate) -> str:
     )
 
 
-def _of_parts(count: int) -> Iterator[str]:
-    rows, are, them = ("row", "is", "it") if count == 1 else ("rows", "are", "them")
+def _smaller(count: int) -> Iterator[str]:
+    rows, are = ("row", "is") if count == 1 else ("rows", "are")
     if count:
-        yield f"{count} {rows} that trained on a part of the pictures {are} left out, as others like {them} had more."
+        yield (
+            f"{count} {rows} that trained on a part of the pictures {are} left out, as rows that differ in nothing "
+            "else had more of them to train on."
+        )
 
 
 def _not_counted(candidate: Candidate) -> str:
@@ -198,7 +201,7 @@ def _last(choice: Choice, chosen: Candidate) -> Iterator[str]:
 def unseen(own: bool) -> str:
     """How to come by a test part that was not scored yet; ``own``: the folder came with one."""
     if own:
-        return "Only a test/ of photos that were never scored would tell."
+        return "Only a test part of photos that were never scored would tell."
     return "Another data.split_seed and hydra.sweep.dir set other photos aside."
 
 

@@ -107,12 +107,12 @@ class Table:
             notes = [
                 "Validation is out of fold: of networks that had not seen the photo. No epoch was chosen by it here."
             ]
+        elif all(run.result.epochs == 1 for run in self.runs):
+            notes = []  # nothing was chosen
         elif all(run.test_accuracy is not None for run in self.runs):
             notes = [
                 "The best epoch was chosen on the validation photos, which flatters that accuracy; test chose nothing."
             ]
-        elif all(run.result.epochs == 1 for run in self.runs):
-            notes = []  # nothing was chosen
         else:
             notes = [
                 "Each run's best epoch was chosen on the very photos that are scored here, which flatters all rows."

@@ -54,6 +54,8 @@ def _lines(facts: Mapping, scores: Mapping, cost: Mapping | None, calibration: C
     dataset, backbone = sources.get("dataset", {}), sources.get("backbone", {})
     photos = scores["val_photos"]
     flattered = "The best epoch was chosen on the same photos, which flatters it."
+    if not scores.get("trains", True):
+        flattered = "Its head was solved, and nothing chosen by them."
     if scores.get("folds"):
         flattered = (
             f"Out of fold, each fold's best epoch; then it was trained on all {photos}, and its last epoch kept."

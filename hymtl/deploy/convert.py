@@ -92,7 +92,7 @@ def convert(
     scores = {"val_acc": val.accuracy, "val_loss": val.loss, "val_photos": len(val.labels), "best_epoch": best_epoch}
     expected = {"unsure": [one.model_dump() for one in unsure]}
     tested = {"test_acc": test.accuracy, "test_photos": len(test.labels)} if test else {}
-    shown = scores | {"folds": folds is not None} | tested
+    shown = scores | {"folds": folds is not None, "trains": strategy.trains} | tested
     card.write(folder, facts, shown, cost, list(calibration.values())[-1])
     artifact.save(folder, network, facts, scores | expected, temperature)
     sizes = _sizes(folder, facts, quantizes=strategy.quantizes)

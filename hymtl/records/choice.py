@@ -4,6 +4,7 @@ Accuracies are fractions, sizes bytes, times seconds unless a name says ms.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -78,8 +79,8 @@ class Choice(Record):
     chosen one by more than the margin, None where there is no other; ``short`` is by how much one may be better,
     ``needed`` about how many photos would tell (None where that cannot be said, or need not). ``commonest`` is the
     class that most of the photos show, and their share: what the accuracy of whoever always says so is. ``copies`` is
-    how many pictures stand on two sides of a split, ``parts`` how many rows were left out as others like them had more
-    pictures to train on. ``absent`` are strategies without any result, and why.
+    how many pictures stand on two sides of a split, ``smaller`` how many rows were left out as others like them had
+    more pictures to train on. ``absent`` are strategies without any result, and why.
     ``data`` says what it was decided on; ``sentences`` say all of this in words.
     """
 
@@ -95,7 +96,7 @@ class Choice(Record):
     needed: int | None = None
     commonest: tuple[str, float] | None = None  # unknown to those that were written first
     copies: int = 0
-    parts: int = 0
+    smaller: int = 0
     absent: dict[str, str] = {}
     folds: int | None = None
     epochs: int | None = None
@@ -167,7 +168,7 @@ def limits_of_words(words: list[str]) -> Limits:
         check_choice("--choose", name, Limits.model_fields)
         if name in given:
             raise HymtlError(f"--choose {word}: {name} is given twice. Give it once.")
-        if "," in value:
+        if re.search(r",\w+=", value):
             raise HymtlError(f"--choose {word}: limits are words of their own: {' '.join(word.split(','))}.")
         expected, holds = RULES[name]
         given[name] = None if value == "null" else _as_number(value)

@@ -52,13 +52,23 @@ def check(cfg: DictConfig) -> None:
             f"trainer.max_epochs={rules.shown(given)}: give epochs={given or cfg.epochs}, which schedulers and records "
             "go by too."
         )
-    if (every := cfg.trainer.get("check_val_every_n_epoch") or 1) > cfg.epochs:
-        raise HymtlError(f"trainer.check_val_every_n_epoch={every}: none of {cfg.epochs} epochs would be validated.")
+    if not racing:  # where epochs may be less than asked: see rehearsal
+        check_validated(cfg)
     if cfg.loss.class_weights and cfg.data.balance:
         raise HymtlError(
             "loss.class_weights=auto and data.balance=true both make rare classes count more, together twice over: "
             "choose one of them."
         )
+
+
+def check_validated(cfg: DictConfig) -> None:
+    """Refuse a run that no epoch of which would be validated.
+
+    Raises:
+        HymtlError: naming the setting.
+    """
+    if (every := cfg.trainer.get("check_val_every_n_epoch") or 1) > cfg.epochs:
+        raise HymtlError(f"trainer.check_val_every_n_epoch={every}: none of {cfg.epochs} epochs would be validated.")
 
 
 def excused(name: str, value: object) -> bool:

@@ -202,6 +202,12 @@ def test_a_test_part_that_another_choice_was_scored_on_is_called_so(race, pictur
     assert chosen(tmp_path / "third").test.looks == []
 
 
+def test_a_probe_wins_whatever_is_said_of_epochs_that_it_has_not(pictures, monkeypatch, tmp_path):
+    monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
+    assert raced(pictures, tmp_path, "choose.strategies=probe", "epochs=6", "+trainer.check_val_every_n_epoch=2") == 0
+    assert chosen(tmp_path).epochs == 1 and chosen(tmp_path).test
+
+
 @pytest.mark.second
 def test_a_test_part_of_the_folders_own_is_not_said_to_be_drawn_anew(pictures, monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("HYMTL_HOME", str(tmp_path / "home"))
@@ -211,7 +217,7 @@ def test_a_test_part_of_the_folders_own_is_not_said_to_be_drawn_anew(pictures, m
     assert raced(root, tmp_path / "first", *words) == raced(root, tmp_path / "second", *words, "seed=1") == 0
     made = chosen(tmp_path / "second")
     assert made.test.own and made.test.looks
-    assert any("Only a test/ of photos that were never scored would tell." in said for said in made.sentences)
+    assert any("Only a test part of photos that were never scored would tell." in said for said in made.sentences)
     assert "data.split_seed" not in "".join(capfd.readouterr()) + "".join(made.sentences)
     assert raced(root, tmp_path / "third", *words, "data.test_fraction=0.3") == 1
     assert "has a test part of its own, which the winner is scored on. Leave data.test_fraction out." in "".join(

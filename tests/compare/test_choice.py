@@ -220,8 +220,25 @@ def test_what_trained_on_a_part_of_the_pictures_is_not_shipped_in_place_of_what_
     cross_validated(tmp_path, "frozen", 400, some(20, 400), fit=10.0, part=0.25)
     cross_validated(tmp_path, "frozen", 400, some(21, 400), fit=100.0)
     made = decided(tmp_path)
-    assert made.chosen == "data.train_fraction=1" and len(made.candidates) == 1
-    assert "1 row that trained on a part of the pictures is left out, as others like it" in "".join(made.sentences)
+    assert made.chosen == "strategy=frozen" and len(made.candidates) == 1
+    assert "1 row that trained on a part of the pictures is left out, as rows that differ" in "".join(made.sentences)
+
+
+def test_a_part_of_the_pictures_is_enough_where_the_row_that_had_all_cannot_be_chosen(tmp_path):
+    cross_validated(tmp_path, "frozen", 400, some(20, 400), part=0.25)
+    cross_validated(tmp_path, "frozen", 400, some(21, 400))
+    cross_validated(tmp_path, "quantized", 400, some(120, 400))
+    (tmp_path / "frozen-4" / "result.json").unlink()
+    assert decided(tmp_path).chosen == "strategy=frozen data.train_fraction=0.25"
+
+
+def test_a_time_taken_of_a_seed_that_lacks_a_fold_is_a_time(tmp_path):
+    cross_validated(tmp_path, "finetune", 400, some(20, 400), ms=10)
+    cross_validated(tmp_path, "frozen", 400, some(20, 400))
+    cross_validated(tmp_path, "frozen", 400, some(20, 400), seed=1, ms=40)
+    (tmp_path / "frozen-4-1" / "result.json").unlink()
+    made = decided(tmp_path, max_ms=20)
+    assert made.chosen == "strategy=finetune" and "more than max_ms=20" in made.of("strategy=frozen").obstacle
 
 
 @pytest.mark.parametrize(("fit", "said"), [(3000, "12 times"), (300, "1.2 times"), (100, "0.4 times"), (10, "1/25 of")])
@@ -252,6 +269,13 @@ def test_of_equally_accurate_ones_none_is_called_the_most_accurate(tmp_path):
     made = decided(tmp_path)
     assert made.chosen == made.best == "strategy=frozen"
     assert made.sentences[1] == "No other is more accurate, and none of the others costs less."
+
+
+def test_where_the_other_of_two_cannot_be_chosen_it_is_spoken_of_as_one(tmp_path):
+    cross_validated(tmp_path, "finetune", 400, some(20, 400))
+    cross_validated(tmp_path, "quantized", 400, some(20, 400))
+    made = decided(tmp_path, max_mb=20)
+    assert made.sentences[2] == "The other cannot be chosen; how it compares is said below."
 
 
 def test_whether_it_is_sure_is_not_said_where_nothing_was_compared(tmp_path):
@@ -557,6 +581,7 @@ def test_equal_but_for_rounding_is_called_equal_and_epochs_by_another_measure_fl
         ("max_sm=20", "Did you mean 'max_ms'?"),
         ("max_ms=20 max_ms=5", "--choose max_ms=5: max_ms is given twice"),
         ("max_ms=20,margin=0.1", "limits are words of their own: max_ms=20 margin=0.1"),
+        ("margin=0,03", "--choose margin=0,03: expected a number from 0 to below 1"),
     ],
 )
 def test_compare_choose_refuses_nonsense_by_name(tmp_path, capsys, words, said):

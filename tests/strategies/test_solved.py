@@ -107,9 +107,10 @@ def test_what_does_not_train_has_one_epoch_whatever_is_asked(config, pictures, s
     assert made.epochs == epochs and made.best.epoch == epochs - 1
 
 
-def test_a_probe_that_fails_in_the_end_takes_no_result_along(config, ten_classes, weights, monkeypatch, caplog):
+@pytest.mark.parametrize("error", [ValueError, HymtlError, OSError])
+def test_a_probe_that_fails_in_the_end_takes_no_result_along(config, ten_classes, weights, monkeypatch, caplog, error):
     def fails(*_):
-        raise ValueError("no folds")
+        raise error("no folds")
 
     monkeypatch.setattr("hymtl.features.probe.of_start", fails)
     words = [word for word in SMALL if "weights" not in word] + [f"backbone.weights={weights}"]
