@@ -6,8 +6,8 @@ Each row is a sweep of `python train.py -m` in a folder of its own under --runs.
 runs are kept, one that was cut short goes on. What trains on kept features, or solves a head, runs its whole recipe
 with three seeds; what trains the backbone, or a part of it, runs --epochs epochs with one, the rate's steps scaled with
 them, in bfloat16 where --precision says so. `--table` prints what is there and trains nothing. Milliseconds a photo are
-those of each row's first network, all of a table timed side by side (`hymtl benchmark`) the first time that all are
-there: print it on a quiet machine. Markdown on stdout, progress on stderr.
+those of each row's first network, all that are there timed side by side (`hymtl benchmark`) as the table is printed,
+unless all of them were: print it on a quiet machine. Markdown on stdout, progress on stderr.
 """
 
 import argparse

@@ -22,8 +22,8 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--choose",
         nargs="*",
         metavar="LIMIT",
-        help="say which row to ship: the cheapest that is not worse than the best by more than margin=0.01, within "
-        "max_ms=NUMBER and max_mb=NUMBER where given",
+        help="say which row to ship: the cheapest that lacks no more than margin=0.01 and one standard error of the "
+        "most accurate, within max_ms=NUMBER and max_mb=NUMBER where given",
     )
     parser.set_defaults(function=run)
 

@@ -1,4 +1,4 @@
-"""Pictures in folders: ``CLASS/*``, or ``train/CLASS/*``, ``val/CLASS/*`` and, where there is one, ``test/CLASS/*``."""
+"""Pictures in folders: ``CLASS/*``, or ``train/CLASS/*`` with ``val/CLASS/*``, ``test/CLASS/*`` or both."""
 
 import hashlib
 import os

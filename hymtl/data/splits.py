@@ -43,8 +43,8 @@ def arrange(
     :func:`thinned`.
 
     Raises:
-        HymtlError: if the folder has a test part of its own, a class has too few photos, a name has no group, or a
-            group stands on two sides.
+        HymtlError: if a folder that has a test part of its own is asked for another, a class has too few photos, a name
+            has no group, or a group stands on two sides.
     """
     photos = _grouped(photos, group) if group else photos
     if UNSPLIT in photos.splits and folds is None and val_fraction is None:

@@ -43,6 +43,9 @@ def refuse_or_announce(arguments: Sequence[str], conf: Path) -> list[str]:
             file=sys.stderr,
         )
         sys.exit(1)
+    if options.multirun and (options.cfg or options.info):
+        print("--cfg and --info show what one run has: leave -m out, and give each setting one value.", file=sys.stderr)
+        sys.exit(1)
     elsewhere = options.config_path or options.config_name or options.config_dir or options.experimental_rerun
     asked = options.help or options.hydra_help or options.info or options.shell_completion or options.cfg == "hydra"
     if elsewhere or asked or "LOCAL_RANK" in os.environ:
