@@ -284,7 +284,7 @@ def test_a_sweep_begins_with_what_it_will_take(capsys, tmp_path):
     assert said.startswith("6 jobs, their settings checked in") and "GB of disk" in said
 
 
-@pytest.mark.parametrize("option", ["--cfg=job", "--info"])
+@pytest.mark.parametrize("option", ["--cfg=job", "--info=config"])
 def test_what_one_run_has_is_not_asked_of_a_sweep(option, capsys):
     with pytest.raises(SystemExit):
         check("-m", option, "strategy=frozen,qat")
