@@ -119,7 +119,7 @@ def test_labels_splits_and_groups_of_a_table_are_part_of_its_digest(pictures, tm
         ("path,label", "lost/{number}.jpg,{label}", "names 24 files that are not there: lost/0.jpg, .* and 4 more"),
         ("path,label", "pictures/ants/x.jpg,{label}", "names pictures/ants/x.jpg more than once"),
         ("path,label", "{path},", "line 2: no label"),
-        ("path,label", "{path},ants", "has 1 labels"),
+        ("path,label", "{path},ants", "has one label;"),
         ("path,label,split", "{path},{label},valid", "line 2: split 'valid' is unknown. Did you mean 'val'"),
         ("path,label,split", "{path},{label},trian", "split 'trian' is unknown. Did you mean 'train'"),
         ("path,label,split", "{path},{label},train", "has no photo of ants, bees in val"),
@@ -139,5 +139,5 @@ def test_what_is_no_table(tmp_path):
         with pytest.raises(HymtlError, match=message):
             find_photos("csv", str(tmp_path / name))
     (tmp_path / "empty.csv").write_text("path,label\n")
-    with pytest.raises(HymtlError, match="has 0 labels"):
+    with pytest.raises(HymtlError, match="has no labels"):
         find_photos("csv", str(tmp_path / "empty.csv"))
