@@ -36,17 +36,7 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
         HymtlError: if no row is within the limits, or nothing was timed for ``max_ms``.
     """
     obstacles = obstacles or {}
-    every = [row.of_whole_seeds() for row in table.rows]
-    against = [obstacles.get(strategy(row)) or obstacle(row, limits) for row in every]
-    smaller = _smaller(table, against)
-    # What is left of a learning curve has no others to be told from by how many pictures it had.
-    names = {curve.places[-1]: curve.label for curve in table.learning_curves if smaller.issuperset(curve.places[:-1])}
-    left = {
-        place: replace(row, label=names.get(place, row.label))
-        for place, row in enumerate(every)
-        if place not in smaller
-    }
-    rows, reasons = list(left.values()), {row.label: against[place] for place, row in left.items()}
+    rows, reasons = _compared(table, limits, obstacles)
     if limits.max_ms is not None and not any(map(_time, rows)):
         folders = shlex.join(str(row.runs[0].folder) for row in rows)
         raise HymtlError(f"max_ms={limits.max_ms:g}: nothing was timed yet. First: hymtl benchmark {folders}")
@@ -75,7 +65,7 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
         needed=_needed(others, limits.margin, level) if short > limits.margin else None,
         commonest=_commonest(chosen),
         copies=table.copies,
-        smaller=len(smaller),
+        smaller=len(table.rows) - len(rows),
         absent={name: reason for name, reason in obstacles.items() if name not in map(strategy, table.rows)},
         folds=folds,
         epochs=chosen.agreed_epoch + 1 if folds else None,
@@ -84,6 +74,18 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
         made.of(row.label).uncounted = _uncounted(row)
     made.sentences = sentences(made)
     return made
+
+
+def _compared(table: Table, limits: Limits, obstacles: Mapping[str, str]) -> tuple[list[Row], dict[str, str | None]]:
+    """The rows to choose from, and what stands against each, by its label."""
+    rows = [row.of_whole_seeds() for row in table.rows]
+    against = [obstacles.get(strategy(row)) or obstacle(row, limits) for row in rows]
+    smaller = _smaller(table, against)
+    # What is left of a learning curve has no others to be told from by how many pictures it had.
+    names = {curve.places[-1]: curve.label for curve in table.learning_curves if smaller.issuperset(curve.places[:-1])}
+    left = {place: replace(row, label=names.get(place, row.label)) for place, row in enumerate(rows)}
+    left = {place: row for place, row in left.items() if place not in smaller}
+    return list(left.values()), {row.label: against[place] for place, row in left.items()}
 
 
 def _smaller(table: Table, against: Sequence[str | None]) -> set[int]:
