@@ -224,12 +224,7 @@ def _probe(built: Experiment, features_gb: float) -> result.Probe | None:
     device = built.trainer.strategy.root_device
     try:
         return probe.of_start(start, pictures, device, store, module.loss_weights)
-    except (
-        HymtlError,
-        OSError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # the run is made, and worth more than what it is compared with
+    except (HymtlError, OSError, ValueError, RuntimeError) as error:  # the run is made, and worth more than this
         log.warning("what a probe on the features of the start scores could not be found out: %s", in_one_line(error))
         return None
 

@@ -70,8 +70,6 @@ def decide(table: Table, limits: Limits, obstacles: Mapping[str, str] | None = N
         folds=folds,
         epochs=chosen.agreed_epoch + 1 if folds else None,
     )
-    for row in rows:
-        made.of(row.label).uncounted = _uncounted(row)
     made.sentences = sentences(made)
     return made
 
@@ -83,9 +81,9 @@ def _compared(table: Table, limits: Limits, obstacles: Mapping[str, str]) -> tup
     smaller = _smaller(table, against)
     # What is left of a learning curve has no others to be told from by how many pictures it had.
     names = {curve.places[-1]: curve.label for curve in table.learning_curves if smaller.issuperset(curve.places[:-1])}
-    left = {place: replace(row, label=names.get(place, row.label)) for place, row in enumerate(rows)}
-    left = {place: row for place, row in left.items() if place not in smaller}
-    return list(left.values()), {row.label: against[place] for place, row in left.items()}
+    left = [place for place in range(len(rows)) if place not in smaller]
+    named = [replace(rows[place], label=names.get(place, rows[place].label)) for place in left]
+    return named, {row.label: against[place] for row, place in zip(named, left, strict=True)}
 
 
 def _smaller(table: Table, against: Sequence[str | None]) -> set[int]:
@@ -219,6 +217,7 @@ def _candidate(row: Row, chosen: Row, reason: str | None, level: float) -> Candi
         ms=costs.time,
         seconds=costs.seconds,
         obstacle=reason,
+        uncounted=_uncounted(row),
         gap=gap,
     )
 

@@ -225,7 +225,7 @@ function learning(host, rows, curves) {
   });
   curves.forEach((curve, number) => {
     const last = curve.rows.at(-1); // with most pictures: its colour is the curve's
-    const shift = !few ? 0 : (number - (curves.length - 1) / 2) * 4; // so that bars stand side by side
+    const shift = few ? (number - (curves.length - 1) / 2) * 4 : 0; // so that bars stand side by side
     const at = curve.rows.map((row, i) => [x(curve.pictures[i]) + shift, rows[row]]);
     const node = group(svg, last, curve.label);
     node.dataset.row = last;

@@ -33,12 +33,11 @@ def arrange(
     """The same photos, split anew; ``photos`` itself where nothing of the kind is asked for and it has splits.
 
     ``test_fraction`` of each class, of train and of val alike, becomes the test part (of both together, where a group
-    has photos in both). Then, with ``folds``,
-    what is left of train and val is pooled and cut in that many parts with each class in the same share:
-    number ``fold`` (from 0) validates, the others train; without a number all of them do both. With ``val_fraction``,
-    that share of each class of the pool validates, :data:`VAL_FRACTION` where there are no splits and neither is given.
-    Otherwise every photo stays in its split. Photos of one group, which is what the regular expression ``group`` finds
-    in their names, stay together.
+    has photos in both). Then, with ``folds``, what is left of train and val is pooled and cut in that many parts with
+    each class in the same share: number ``fold`` (from 0) validates, the others train; without a number all of them do
+    both. With ``val_fraction``, that share of each class of the pool validates, :data:`VAL_FRACTION` where there are no
+    splits and neither is given. Otherwise every photo stays in its split. Photos of one group, which is what the
+    regular expression ``group`` finds in their names, stay together.
     Less than all of ``train_fraction`` is a use for ``split_seed`` too, but leaves photos out only later, in
     :func:`thinned`.
 
